@@ -1,0 +1,37 @@
+//! What a sink promises: writing batch N a second time has no second effect.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use millstream_formats::condition::SparkError;
+
+/// Which rows of the result table a batch hands to the sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OutputMode {
+    /// New rows that never change.
+    Append,
+    /// New and changed rows.
+    Update,
+    /// All rows, in place of those before.
+    Complete,
+}
+
+/// Where the rows of a query go.
+pub trait Sink: Send + Sync {
+    /// As in the progress: `MemorySink`, `FileSink[/out]`.
+    fn description(&self) -> String;
+
+    /// Begins batch `batch_id` with rows of `schema`; none if the sink has that batch already, and its rows are not wanted.
+    fn begin(&self, batch_id: i64, schema: SchemaRef, mode: OutputMode) -> Result<Option<Box<dyn BatchWriter>>, SparkError>;
+
+    /// Releases what the sink holds.
+    fn stop(&self) {}
+}
+
+/// The rows of one batch on their way into a sink. Dropped without [`BatchWriter::commit`], the batch leaves no trace.
+pub trait BatchWriter: Send {
+    /// Takes rows of one partition; rows of a partition come in order.
+    fn write(&mut self, partition: usize, rows: RecordBatch) -> Result<(), SparkError>;
+
+    /// Makes the batch visible, all at once.
+    fn commit(self: Box<Self>) -> Result<(), SparkError>;
+}

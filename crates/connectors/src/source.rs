@@ -1,0 +1,54 @@
+//! What a streaming source promises.
+//!
+//! ```text
+//! latest_offset(start, limit) ─► end ─► [offsets/N written] ─► read(start, end) ─► rows … ─► [commits/N written] ─► commit(end)
+//! ```
+//!
+//! The engine calls these from one thread at a time per source. An offset is Spark's JSON for that source, on one line.
+//! Reading the same range twice gives the same rows, except from sources that Spark calls not recoverable (socket).
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use millstream_formats::condition::SparkError;
+
+/// An offset: one line of JSON in Spark's form, e.g. `{"logOffset":3}`, `16`.
+pub type Offset = String;
+
+/// Rows of one partition of a batch, in order. Runs on a computing thread; blocking is allowed.
+pub type Rows = Box<dyn Iterator<Item = Result<RecordBatch, SparkError>> + Send>;
+
+/// A stream of rows that can be read by ranges of offsets.
+pub trait Source: Send + Sync {
+    /// Columns of the rows.
+    fn schema(&self) -> SchemaRef;
+
+    /// As in the progress: `FileStreamSource[file:/data/in]`.
+    fn description(&self) -> String;
+
+    /// How far a batch that begins after `start` (none: at the beginning) may go now, or `start` (none) again if there is
+    /// nothing new. Applies the source's own limits unless `unlimited` (trigger `once`). May write to the source's log.
+    fn latest_offset(&self, start: Option<&Offset>, unlimited: bool) -> Result<Option<Offset>, SparkError>;
+
+    /// For the progress: the newest offset known, without limits.
+    fn reported_latest(&self) -> Option<Offset> {
+        None
+    }
+
+    /// The rows after `start` up to and including `end`, in at most `partitions` parts.
+    fn read(&self, start: Option<&Offset>, end: &Offset, partitions: usize) -> Result<Vec<Rows>, SparkError>;
+
+    /// Everything up to `end` has been committed and will not be read again.
+    fn commit(&self, _end: &Offset) -> Result<(), SparkError> {
+        Ok(())
+    }
+
+    /// Fixes the end at what is there now (trigger `availableNow`): later calls of `latest_offset` stop there.
+    fn fix_end(&self) -> Result<(), SparkError>;
+
+    /// Calls `wake` when data may have arrived, from any thread, until the source is stopped. A source that cannot know is
+    /// polled.
+    fn on_data(&self, _wake: Box<dyn Fn() + Send + Sync>) {}
+
+    /// Releases threads, sockets and files. No call follows.
+    fn stop(&self);
+}

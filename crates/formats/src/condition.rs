@@ -1,0 +1,172 @@
+//! Spark's error conditions: the name, SQLSTATE and exception class that a PySpark program sees.
+//!
+//! Every error that can reach a user carries one of these, made where the fault is known. It travels as the source of
+//! whatever error type lies between (`ArrowError`, `DataFusionError`, `io::Error`) and is found again at the doors with
+//! [`SparkError::find`]. Not here: how a door shows it (the protocol's `ErrorInfo`, an exit code).
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+
+/// Which of Spark's exception classes a client raises; the variant names follow the Java classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ExceptionClass {
+    /// A plan that cannot be resolved or is not supported.
+    Analysis,
+    /// SQL text, a type or an identifier that does not parse.
+    Parse,
+    /// A wrong argument or option.
+    IllegalArgument,
+    /// Overflow, division by zero.
+    Arithmetic,
+    /// A text that is no number, date or boolean where a cast wants one.
+    NumberFormat,
+    /// A date or time out of range.
+    DateTime,
+    /// An index outside an array.
+    ArrayIndexOutOfBounds,
+    /// An operation that the engine or a source refuses.
+    UnsupportedOperation,
+    /// A failure while rows are processed.
+    Runtime,
+    /// A result that changed between Spark versions.
+    Upgrade,
+    /// A key, setting or element that does not exist.
+    NoSuchElement,
+    /// A streaming query that ended with an error.
+    StreamingQuery,
+    /// User code that raised.
+    Python,
+    /// Anything else.
+    Spark,
+}
+
+/// An error as Spark reports it.
+#[derive(Debug, Clone)]
+pub struct SparkError {
+    class: ExceptionClass,
+    condition: Option<String>,
+    sql_state: Option<String>,
+    message: String,
+    parameters: BTreeMap<String, String>,
+    cause: Option<Box<SparkError>>,
+}
+
+impl SparkError {
+    /// An error with a condition (`DIVIDE_BY_ZERO`), its SQLSTATE (`22012`) and its sentence, without the bracketed
+    /// condition in front and the SQLSTATE behind: [`fmt::Display`] adds both.
+    pub fn new(class: ExceptionClass, condition: &str, sql_state: &str, message: impl Into<String>) -> Self {
+        Self {
+            class,
+            condition: Some(condition.to_string()),
+            sql_state: (!sql_state.is_empty()).then(|| sql_state.to_string()),
+            message: message.into(),
+            parameters: BTreeMap::new(),
+            cause: None,
+        }
+    }
+
+    /// An error for which Spark has no condition, only a class and a sentence.
+    pub fn plain(class: ExceptionClass, message: impl Into<String>) -> Self {
+        Self { class, condition: None, sql_state: None, message: message.into(), parameters: BTreeMap::new(), cause: None }
+    }
+
+    /// A bug or a broken invariant: `INTERNAL_ERROR`, SQLSTATE `XX000`.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ExceptionClass::Spark, "INTERNAL_ERROR", "XX000", message)
+    }
+
+    /// A feature of Spark that is not served yet; `feature` completes "… is not supported by Millstream".
+    pub fn unsupported(feature: impl fmt::Display) -> Self {
+        Self::new(
+            ExceptionClass::UnsupportedOperation,
+            "UNSUPPORTED_FEATURE",
+            "0A000",
+            format!("{feature} is not supported by Millstream."),
+        )
+    }
+
+    /// Adds a message parameter (`getMessageParameters` of the client's exception).
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.parameters.insert(key.to_string(), value.into());
+        self
+    }
+
+    /// Names the error that led to this one.
+    #[must_use]
+    pub fn caused_by(mut self, cause: SparkError) -> Self {
+        self.cause = Some(Box::new(cause));
+        self
+    }
+
+    /// The exception class a client raises.
+    pub fn class(&self) -> ExceptionClass {
+        self.class
+    }
+
+    /// The condition name, absent where Spark itself has none.
+    pub fn condition(&self) -> Option<&str> {
+        self.condition.as_deref()
+    }
+
+    /// The SQLSTATE, five characters.
+    pub fn sql_state(&self) -> Option<&str> {
+        self.sql_state.as_deref()
+    }
+
+    /// The parameters of the message by name.
+    pub fn parameters(&self) -> &BTreeMap<String, String> {
+        &self.parameters
+    }
+
+    /// The error that led to this one.
+    pub fn cause(&self) -> Option<&SparkError> {
+        self.cause.as_deref()
+    }
+
+    /// The first `SparkError` in an error and its sources, also inside Arrow's and `io`'s wrappers.
+    pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a SparkError> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref::<SparkError>() {
+                return Some(found);
+            }
+            let inner = match error.downcast_ref::<arrow::error::ArrowError>() {
+                Some(arrow::error::ArrowError::ExternalError(inner)) => Some(inner.as_ref() as &(dyn Error + 'static)),
+                _ => error.downcast_ref::<std::io::Error>().and_then(|e| e.get_ref()).map(|e| e as &(dyn Error + 'static)),
+            };
+            if let Some(found) = inner.and_then(SparkError::find) {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
+    }
+}
+
+impl fmt::Display for SparkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(condition) = &self.condition {
+            write!(f, "[{condition}] ")?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(state) = &self.sql_state {
+            write!(f, " SQLSTATE: {state}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for SparkError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|e| e as _)
+    }
+}
+
+impl From<SparkError> for arrow::error::ArrowError {
+    fn from(error: SparkError) -> Self {
+        arrow::error::ArrowError::ExternalError(Box::new(error))
+    }
+}

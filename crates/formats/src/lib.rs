@@ -1,0 +1,5 @@
+//! Spark's bytes: types, rows, hashes, logs, state files, text forms and error conditions. Pure encoding and decoding; no
+//! engine, no queries, no threads.
+
+pub mod condition;
+pub mod types;

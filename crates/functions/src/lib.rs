@@ -1,0 +1,15 @@
+//! Spark SQL functions and their exact semantics, as DataFusion expressions.
+//!
+//! A function is looked up by name and *built*: given typed arguments it checks and coerces them by Spark's rules and
+//! returns a typed expression whose kernel is bound to the settings in force (ANSI mode, time zone). Types are Arrow
+//! types that stand for Spark's: see [`types`]. Kernels never panic on data; they fail with a
+//! [`millstream_formats::condition::SparkError`].
+//!
+//! Not here: names and scopes (`plan`), which functions a user registered, streaming state (`operators`).
+
+mod registry;
+mod typed;
+pub use millstream_formats::types;
+
+pub use registry::{AggregateCall, Function, FunctionContext, HigherOrder, Lambda, lookup};
+pub use typed::Typed;
