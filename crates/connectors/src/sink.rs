@@ -21,7 +21,12 @@ pub trait Sink: Send + Sync {
     fn description(&self) -> String;
 
     /// Begins batch `batch_id` with rows of `schema`; none if the sink has that batch already, and its rows are not wanted.
-    fn begin(&self, batch_id: i64, schema: SchemaRef, mode: OutputMode) -> Result<Option<Box<dyn BatchWriter>>, SparkError>;
+    fn begin(
+        &self,
+        batch_id: i64,
+        schema: SchemaRef,
+        mode: OutputMode,
+    ) -> Result<Option<Box<dyn BatchWriter>>, SparkError>;
 
     /// Whether the progress says how many rows a batch gave to the sink; Spark reports -1 for its older kind of sinks (files).
     fn counts_rows(&self) -> bool {

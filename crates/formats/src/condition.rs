@@ -69,7 +69,14 @@ impl SparkError {
 
     /// An error for which Spark has no condition, only a class and a sentence.
     pub fn plain(class: ExceptionClass, message: impl Into<String>) -> Self {
-        Self { class, condition: None, sql_state: None, message: message.into(), parameters: BTreeMap::new(), cause: None }
+        Self {
+            class,
+            condition: None,
+            sql_state: None,
+            message: message.into(),
+            parameters: BTreeMap::new(),
+            cause: None,
+        }
     }
 
     /// A bug or a broken invariant: `INTERNAL_ERROR`, SQLSTATE `XX000`.
@@ -135,7 +142,10 @@ impl SparkError {
             }
             let inner = match error.downcast_ref::<arrow::error::ArrowError>() {
                 Some(arrow::error::ArrowError::ExternalError(inner)) => Some(inner.as_ref() as &(dyn Error + 'static)),
-                _ => error.downcast_ref::<std::io::Error>().and_then(|e| e.get_ref()).map(|e| e as &(dyn Error + 'static)),
+                _ => error
+                    .downcast_ref::<std::io::Error>()
+                    .and_then(|e| e.get_ref())
+                    .map(|e| e as &(dyn Error + 'static)),
             };
             if let Some(found) = inner.and_then(SparkError::find) {
                 return Some(found);
@@ -168,5 +178,12 @@ impl Error for SparkError {
 impl From<SparkError> for arrow::error::ArrowError {
     fn from(error: SparkError) -> Self {
         arrow::error::ArrowError::ExternalError(Box::new(error))
+    }
+}
+
+impl From<arrow::error::ArrowError> for SparkError {
+    /// The error inside, or an internal one.
+    fn from(error: arrow::error::ArrowError) -> Self {
+        SparkError::find(&error).cloned().unwrap_or_else(|| SparkError::internal(error.to_string()))
     }
 }

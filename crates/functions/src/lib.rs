@@ -7,9 +7,16 @@
 //!
 //! Not here: names and scopes (`plan`), which functions a user registered, streaming state (`operators`).
 
+pub mod arguments;
+mod cast;
+pub mod coerce;
+pub mod kernel;
 mod registry;
+mod sql_text;
 mod typed;
 pub use millstream_formats::types;
 
+pub use cast::cast;
 pub use registry::{AggregateCall, Function, FunctionContext, HigherOrder, Lambda, lookup};
+pub use sql_text::{call_text, sql_text};
 pub use typed::Typed;

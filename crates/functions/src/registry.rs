@@ -77,14 +77,27 @@ pub struct Lambda {
 pub struct HigherOrder {
     /// Types of the parameters of the `index`-th lambda that has `arity` of them, given the arguments that are no lambdas and
     /// the lambdas before it. Only type and nullability of the fields count.
-    pub parameters:
-        fn(name: &str, arguments: &[Typed], before: &[Lambda], index: usize, arity: usize) -> Result<Vec<FieldRef>, SparkError>,
+    pub parameters: fn(
+        name: &str,
+        arguments: &[Typed],
+        before: &[Lambda],
+        index: usize,
+        arity: usize,
+    ) -> Result<Vec<FieldRef>, SparkError>,
     /// Builds the expression. The kernel gets the outer columns that bodies use as further arguments.
-    pub build: fn(name: &str, arguments: &[Typed], lambdas: &[Lambda], context: &FunctionContext) -> Result<Typed, SparkError>,
+    pub build:
+        fn(name: &str, arguments: &[Typed], lambdas: &[Lambda], context: &FunctionContext) -> Result<Typed, SparkError>,
 }
+
+/// Where a module answers for the functions it holds; asked with the name in lower case.
+type Lookup = fn(&str) -> Option<Function>;
+
+/// Every module with functions. Names do not overlap, so the order does not matter.
+const MODULES: &[Lookup] = &[];
 
 /// The function of this name (any case), operators included: `+ - * / % div = <=> < and or not ! & | ^ ~ || [negative …]`,
 /// `when`, `in`, `like`, `cast` excluded (the analyzer calls [`crate::cast`]).
-pub fn lookup(_name: &str) -> Option<Function> {
-    None
+pub fn lookup(name: &str) -> Option<Function> {
+    let name = name.to_lowercase();
+    MODULES.iter().find_map(|module| module(&name))
 }

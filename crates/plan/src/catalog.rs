@@ -23,7 +23,12 @@ pub enum Table {
 pub trait Catalog: Send + Sync {
     /// The table or view of this name, with the full name that qualifies its columns; none if there is none (the analyzer raises
     /// `TABLE_OR_VIEW_NOT_FOUND`).
-    fn table(&self, name: &[String], options: &Options, streaming: bool) -> Result<Option<(Vec<String>, Table)>, SparkError>;
+    fn table(
+        &self,
+        name: &[String],
+        options: &Options,
+        streaming: bool,
+    ) -> Result<Option<(Vec<String>, Table)>, SparkError>;
 
     /// Opens a data source: finds its schema, lists its files.
     fn data_source(&self, read: &DataSourceRead) -> Result<Table, SparkError>;

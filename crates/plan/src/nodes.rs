@@ -46,10 +46,9 @@ impl Generate {
         if fields.len() != columns.len() {
             return plan_err!("a generator of {} columns has {} names", fields.len(), columns.len());
         }
-        let new = fields
-            .iter()
-            .zip(&columns)
-            .map(|(field, name)| (None, Arc::new(field.as_ref().clone().with_name(name).with_nullable(field.is_nullable() || outer))));
+        let new = fields.iter().zip(&columns).map(|(field, name)| {
+            (None, Arc::new(field.as_ref().clone().with_name(name).with_nullable(field.is_nullable() || outer)))
+        });
         let all = input.schema().iter().map(|(q, f)| (q.cloned(), Arc::clone(f))).chain(new).collect();
         let schema = Arc::new(DFSchema::new_with_metadata(all, input.schema().metadata().clone())?);
         Ok(Self { input, generator, outer, columns, schema })

@@ -39,9 +39,10 @@ pub struct ResolvedPlan {
 impl ResolvedPlan {
     /// Schema as the user sees it: names, Spark's nullability, metadata.
     pub fn schema(&self) -> SchemaRef {
-        let fields = self.output.iter().map(|a| {
-            Field::new(&a.name, a.data_type.clone(), a.nullable).with_metadata(a.metadata.clone())
-        });
+        let fields = self
+            .output
+            .iter()
+            .map(|a| Field::new(&a.name, a.data_type.clone(), a.nullable).with_metadata(a.metadata.clone()));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 }
