@@ -1,5 +1,7 @@
 //! Spark's bytes: types, rows, hashes, logs, state files, text forms and error conditions. Pure encoding and decoding; no
 //! engine, no queries, no threads.
 
+pub mod calendar;
 pub mod condition;
 pub mod types;
+pub mod zone;
