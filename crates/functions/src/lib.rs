@@ -7,6 +7,7 @@
 //!
 //! Not here: names and scopes (`plan`), which functions a user registered, streaming state (`operators`).
 
+pub mod aggregate;
 pub mod arguments;
 mod cast;
 pub mod coerce;
