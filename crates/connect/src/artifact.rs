@@ -185,7 +185,12 @@ mod tests {
     fn an_artifact_that_breaks_off_is_an_error() {
         let artifacts = Artifacts::default();
         let mut upload = Upload::new(&artifacts);
-        let begin = BeginChunkedArtifact { name: "a".into(), total_bytes: 6, num_chunks: 2, initial_chunk: Some(chunk(b"abc")) };
+        let begin = BeginChunkedArtifact {
+            name: "a".into(),
+            total_bytes: 6,
+            num_chunks: 2,
+            initial_chunk: Some(chunk(b"abc")),
+        };
         upload.add(Payload::BeginChunk(begin)).expect("begin");
         assert!(upload.finish().is_err());
         assert!(Upload::new(&artifacts).add(Payload::Chunk(chunk(b"x"))).is_err());

@@ -49,6 +49,9 @@ struct State {
     dropped: Option<String>,
     /// How many have been delivered at least once.
     delivered: u64,
+    /// Bytes of the kept responses that have been delivered, and of those that have not.
+    delivered_bytes: usize,
+    waiting_bytes: usize,
     end: Option<Result<(), Status>>,
     /// Which stream delivers; an older one ends.
     attachment: u64,
@@ -136,7 +139,8 @@ impl Operation {
                 if state.end.is_some() {
                     return;
                 }
-                if state.waiting_bytes() < WAITING_BYTES_MAX {
+                if state.waiting_bytes < WAITING_BYTES_MAX {
+                    state.waiting_bytes += bytes;
                     state.kept.extend(kept.take());
                     drop(state);
                     self.changed.notify_waiters();
@@ -205,24 +209,23 @@ impl Operation {
 }
 
 impl State {
-    fn waiting_bytes(&self) -> usize {
-        let delivered = usize::try_from(self.delivered.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        self.kept.iter().skip(delivered).map(|kept| kept.bytes).sum()
-    }
-
     fn drop_first(&mut self) {
         if let Some(kept) = self.kept.pop_front() {
+            let counter = if self.first < self.delivered { &mut self.delivered_bytes } else { &mut self.waiting_bytes };
+            *counter = counter.saturating_sub(kept.bytes);
             self.dropped = Some(kept.response.response_id);
             self.first += 1;
         }
     }
 
-    /// Drops delivered responses from the oldest on until those that remain fit.
-    fn trim(&mut self, bytes_max: usize) {
-        let delivered = usize::try_from(self.delivered.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        let mut bytes: usize = self.kept.iter().take(delivered).map(|kept| kept.bytes).sum();
-        while bytes > bytes_max && self.first < self.delivered {
-            bytes -= self.kept.front().map_or(0, |kept| kept.bytes);
+    /// Takes note that the response before `next` went out; drops delivered ones from the oldest on until they fit.
+    fn deliver(&mut self, next: u64, bytes: usize, bytes_max: usize) {
+        if next > self.delivered {
+            self.delivered = next;
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+            self.delivered_bytes += bytes;
+        }
+        while self.delivered_bytes > bytes_max && self.first < self.delivered {
             self.drop_first();
         }
     }
@@ -267,10 +270,9 @@ impl Attachment {
             return Some(Some(Err(status(&error, None))));
         };
         if let Some(kept) = usize::try_from(offset).ok().and_then(|offset| state.kept.get(offset)) {
-            let response = kept.response.clone();
+            let (response, bytes) = (kept.response.clone(), kept.bytes);
             self.next += 1;
-            state.delivered = state.delivered.max(self.next);
-            state.trim(if self.operation.reattachable { DELIVERED_BYTES_MAX } else { 0 });
+            state.deliver(self.next, bytes, if self.operation.reattachable { DELIVERED_BYTES_MAX } else { 0 });
             return Some(Some(Ok(response)));
         }
         state.end.clone().map(|end| end.err().map(Err))

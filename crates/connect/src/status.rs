@@ -7,7 +7,6 @@ use std::collections::{HashMap, VecDeque};
 
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use parking_lot::Mutex;
-use spark_connect_proto as pb;
 use spark_connect_proto::fetch_error_details_response as details;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -35,10 +34,9 @@ fn classes(class: ExceptionClass) -> &'static [&'static str] {
             &["org.apache.spark.SparkNumberFormatException", "java.lang.NumberFormatException"]
         }
         ExceptionClass::DateTime => &["org.apache.spark.SparkDateTimeException", "java.time.DateTimeException"],
-        ExceptionClass::ArrayIndexOutOfBounds => &[
-            "org.apache.spark.SparkArrayIndexOutOfBoundsException",
-            "java.lang.ArrayIndexOutOfBoundsException",
-        ],
+        ExceptionClass::ArrayIndexOutOfBounds => {
+            &["org.apache.spark.SparkArrayIndexOutOfBoundsException", "java.lang.ArrayIndexOutOfBoundsException"]
+        }
         ExceptionClass::UnsupportedOperation => {
             &["org.apache.spark.SparkUnsupportedOperationException", "java.lang.UnsupportedOperationException"]
         }

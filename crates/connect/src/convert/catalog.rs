@@ -151,9 +151,7 @@ fn plain(message: &CatType) -> Query {
             query.flag("if_exists", *if_exists).flag("cascade", *cascade)
         }
         CatType::ListPartitions(pb::ListPartitions { table_name }) => table("list_partitions", table_name),
-        CatType::GetTableProperties(pb::GetTableProperties { table_name }) => {
-            table("get_table_properties", table_name)
-        }
+        CatType::GetTableProperties(pb::GetTableProperties { table_name }) => table("get_table_properties", table_name),
         CatType::GetCreateTableString(pb::GetCreateTableString { table_name, as_serde }) => {
             table("get_create_table_string", table_name).flag("as_serde", *as_serde)
         }

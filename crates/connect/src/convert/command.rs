@@ -43,9 +43,9 @@ impl Convert<'_> {
             Some(SaveType::Path(path)) => WriteTarget::Path(path.clone()),
             Some(SaveType::Table(table)) => save_table(table)?,
         };
-        let bucket_by = bucket_by.as_ref().map(|BucketBy { bucket_column_names, num_buckets }| {
-            (*num_buckets, bucket_column_names.clone())
-        });
+        let bucket_by = bucket_by
+            .as_ref()
+            .map(|BucketBy { bucket_column_names, num_buckets }| (*num_buckets, bucket_column_names.clone()));
         Ok(Command::Write(Write {
             input: self.relation(required(input.as_ref(), "the rows of a write")?)?,
             format: source.clone().filter(|source| !source.is_empty()),

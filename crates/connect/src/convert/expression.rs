@@ -59,8 +59,13 @@ impl Convert<'_> {
     }
 
     fn unresolved_function(&self, message: &ex::UnresolvedFunction) -> Result<Expr, SparkError> {
-        let ex::UnresolvedFunction { function_name, arguments, is_distinct, is_user_defined_function: _, is_internal: _ } =
-            message;
+        let ex::UnresolvedFunction {
+            function_name,
+            arguments,
+            is_distinct,
+            is_user_defined_function: _,
+            is_internal: _,
+        } = message;
         Ok(Expr::Function(Function {
             name: function_name.clone(),
             arguments: self.exprs(arguments)?,
@@ -162,10 +167,7 @@ impl Convert<'_> {
 
     fn extract_value(&self, message: &ex::UnresolvedExtractValue) -> Result<Expr, SparkError> {
         let ex::UnresolvedExtractValue { child, extraction } = message;
-        Ok(Expr::ExtractValue {
-            child: Box::new(self.boxed_expr(child)?),
-            key: Box::new(self.boxed_expr(extraction)?),
-        })
+        Ok(Expr::ExtractValue { child: Box::new(self.boxed_expr(child)?), key: Box::new(self.boxed_expr(extraction)?) })
     }
 
     fn update_fields(&self, message: &ex::UpdateFields) -> Result<Expr, SparkError> {
@@ -213,9 +215,9 @@ fn unresolved_star(message: &ex::UnresolvedStar) -> Result<Expr, SparkError> {
     let ex::UnresolvedStar { unparsed_target, plan_id } = message;
     let target = match unparsed_target {
         Some(target) => {
-            let target = target.strip_suffix(".*").ok_or_else(|| {
-                invalid(format!("The target of a star must end with \".*\": {target}"))
-            })?;
+            let target = target
+                .strip_suffix(".*")
+                .ok_or_else(|| invalid(format!("The target of a star must end with \".*\": {target}")))?;
             Some(name::parts(target)?)
         }
         None => None,

@@ -113,20 +113,31 @@ impl Convert<'_> {
         if fields.len() != values.len() {
             return Err(invalid("A struct literal has not as many values as its type has fields."));
         }
-        let columns = fields.iter().zip(values).map(|(field, value)| as_type(value, field.data_type())?.to_array().map_err(unfit));
+        let columns = fields
+            .iter()
+            .zip(values)
+            .map(|(field, value)| as_type(value, field.data_type())?.to_array().map_err(unfit));
         let columns = columns.collect::<Result<Vec<_>, SparkError>>()?;
         Ok(ScalarValue::Struct(Arc::new(struct_row(fields, columns)?)))
     }
 
     /// Literals as an array of their common type: the declared one, else that of the first that is not null.
-    fn column(&self, declared: Option<&pb::DataType>, elements: &[Literal]) -> Result<(DataType, ArrayRef), SparkError> {
+    fn column(
+        &self,
+        declared: Option<&pb::DataType>,
+        elements: &[Literal],
+    ) -> Result<(DataType, ArrayRef), SparkError> {
         let values = elements.iter().map(|element| self.literal(element)).collect::<Result<Vec<_>, _>>()?;
         let data_type = match declared.filter(|t| t.kind.is_some()) {
             Some(declared) => self.data_type(declared)?,
             None => values.iter().map(ScalarValue::data_type).find(|t| !t.is_null()).unwrap_or(DataType::Null),
         };
         let values = values.into_iter().map(|v| as_type(v, &data_type)).collect::<Result<Vec<_>, _>>()?;
-        let array = if values.is_empty() { new_empty_array(&data_type) } else { ScalarValue::iter_to_array(values).map_err(unfit)? };
+        let array = if values.is_empty() {
+            new_empty_array(&data_type)
+        } else {
+            ScalarValue::iter_to_array(values).map_err(unfit)?
+        };
         Ok((data_type, array))
     }
 }

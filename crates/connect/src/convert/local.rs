@@ -20,7 +20,8 @@ impl Convert<'_> {
     /// Rows inside the plan.
     pub(super) fn local_relation(&self, message: &pb::LocalRelation) -> Result<RelationOp, SparkError> {
         let pb::LocalRelation { data, schema } = message;
-        let schema = schema.as_deref().filter(|text| !text.is_empty()).map(|text| self.local_schema(text)).transpose()?;
+        let schema =
+            schema.as_deref().filter(|text| !text.is_empty()).map(|text| self.local_schema(text)).transpose()?;
         local(data.as_slice_of_streams(), schema)
     }
 

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, Schema, TimeUnit};
 use millstream_formats::condition::SparkError;
-use millstream_formats::types::{array, map, timestamp, timestamp_ntz};
+use millstream_formats::types::{
+    DECLARED_TYPE, array, declared, is_variant, key_and_value, map, timestamp, timestamp_ntz, variant,
+};
 use spark_connect_proto as pb;
 use spark_connect_proto::data_type::Kind;
 
 use super::{Convert, required};
 
-/// Key of the field metadata that marks a struct as a variant, see `millstream_formats::types`.
-const VARIANT: &str = "variant";
+/// The units of an interval's fields, as the protocol numbers them.
+const DAY_TIME_FIELDS: [&str; 4] = ["day", "hour", "minute", "second"];
+const YEAR_MONTH_FIELDS: [&str; 2] = ["year", "month"];
 
 impl Convert<'_> {
     /// A type.
@@ -46,7 +49,7 @@ impl Convert<'_> {
             Kind::Struct(pb::data_type::Struct { fields, type_variation_reference: _ }) => {
                 DataType::Struct(fields.iter().map(|field| self.field(field)).collect::<Result<Fields, _>>()?)
             }
-            Kind::Variant(_) => variant_type(),
+            Kind::Variant(_) => variant(),
             Kind::Unparsed(pb::data_type::Unparsed { data_type_string }) => {
                 self.environment.parse_type(data_type_string)?
             }
@@ -68,16 +71,15 @@ impl Convert<'_> {
         let pb::data_type::StructField { name, data_type, nullable, metadata } = message;
         let data_type = required(data_type.as_ref(), "the type of a field")?;
         let mut all = metadata_entries(metadata.as_deref());
-        if matches!(data_type.kind, Some(Kind::Variant(_))) {
-            all.insert(VARIANT.into(), "true".into());
-        }
+        all.extend(declared_name(data_type).map(|name| (DECLARED_TYPE.to_string(), name)));
         Ok(Arc::new(Field::new(name, self.data_type(data_type)?, *nullable).with_metadata(all)))
     }
 
     fn item(&self, name: &str, message: Option<&pb::DataType>, nullable: bool) -> Result<FieldRef, SparkError> {
         let data_type = required(message, "the type of an element")?;
+        let declared = declared_name(data_type).map(|name| (DECLARED_TYPE.to_string(), name));
         let field = Field::new(name, self.data_type(data_type)?, nullable);
-        Ok(Arc::new(if matches!(data_type.kind, Some(Kind::Variant(_))) { mark_variant(field) } else { field }))
+        Ok(Arc::new(field.with_metadata(declared.into_iter().collect())))
     }
 
     fn map_type(&self, message: &pb::data_type::Map) -> Result<DataType, SparkError> {
@@ -105,15 +107,85 @@ fn string_type(collation: &str) -> Result<DataType, SparkError> {
     }
 }
 
-/// The struct that stands for a variant.
-pub fn variant_type() -> DataType {
-    DataType::Struct(
-        vec![Field::new("value", DataType::Binary, false), Field::new("metadata", DataType::Binary, false)].into(),
-    )
+/// Spark's name of a type that Arrow cannot tell from a wider one, see [`DECLARED_TYPE`].
+fn declared_name(message: &pb::DataType) -> Option<String> {
+    match message.kind.as_ref()? {
+        Kind::Char(pb::data_type::Char { length, type_variation_reference: _ }) => Some(format!("char({length})")),
+        Kind::VarChar(pb::data_type::VarChar { length, type_variation_reference: _ }) => {
+            Some(format!("varchar({length})"))
+        }
+        Kind::Time(pb::data_type::Time { precision, type_variation_reference: _ }) => {
+            precision.filter(|&precision| precision != 6).map(|precision| format!("time({precision})"))
+        }
+        Kind::DayTimeInterval(pb::data_type::DayTimeInterval {
+            start_field,
+            end_field,
+            type_variation_reference: _,
+        }) => interval_name(&DAY_TIME_FIELDS, *start_field, *end_field),
+        Kind::YearMonthInterval(pb::data_type::YearMonthInterval {
+            start_field,
+            end_field,
+            type_variation_reference: _,
+        }) => interval_name(&YEAR_MONTH_FIELDS, *start_field, *end_field),
+        _ => None,
+    }
 }
 
-fn mark_variant(field: Field) -> Field {
-    field.with_metadata(HashMap::from([(VARIANT.to_string(), "true".to_string())]))
+/// `interval hour to minute`; none for the widest interval.
+fn interval_name(fields: &[&str], start: Option<i32>, end: Option<i32>) -> Option<String> {
+    let last = i32::try_from(fields.len()).ok()? - 1;
+    let (start, end) = (start.unwrap_or(0), end.unwrap_or(last));
+    if (start, end) == (0, last) {
+        return None;
+    }
+    let name = |field: i32| fields.get(usize::try_from(field).ok()?);
+    let (start, end) = (name(start)?, name(end)?);
+    Some(if start == end { format!("interval {start}") } else { format!("interval {start} to {end}") })
+}
+
+/// The type that a declared name stands for; none if the name says nothing that Arrow does not.
+fn declared_message(name: &str) -> Option<pb::DataType> {
+    use pb::data_type as t;
+    let number = |prefix: &str| name.strip_prefix(prefix)?.strip_suffix(')')?.trim().parse::<i32>().ok();
+    let kind = if let Some(length) = number("char(") {
+        Kind::Char(t::Char { length, type_variation_reference: 0 })
+    } else if let Some(length) = number("varchar(") {
+        Kind::VarChar(t::VarChar { length, type_variation_reference: 0 })
+    } else if let Some(precision) = number("time(") {
+        Kind::Time(t::Time { precision: Some(precision), type_variation_reference: 0 })
+    } else if let Some(collation) = name.strip_prefix("string collate ") {
+        Kind::String(t::String { collation: collation.to_string(), type_variation_reference: 0 })
+    } else {
+        let fields = name.strip_prefix("interval ")?;
+        let (start, end) = fields.split_once(" to ").unwrap_or((fields, fields));
+        let place = |all: &[&str]| {
+            let place = |field: &str| all.iter().position(|known| *known == field).and_then(|i| i32::try_from(i).ok());
+            Some((place(start)?, place(end)?))
+        };
+        if let Some((start, end)) = place(&DAY_TIME_FIELDS) {
+            day_time_interval(start, end)
+        } else {
+            let (start, end) = place(&YEAR_MONTH_FIELDS)?;
+            year_month_interval(start, end)
+        }
+    };
+    Some(pb::DataType { kind: Some(kind) })
+}
+
+fn day_time_interval(start: i32, end: i32) -> Kind {
+    Kind::DayTimeInterval(pb::data_type::DayTimeInterval {
+        start_field: Some(start),
+        end_field: Some(end),
+        type_variation_reference: 0,
+    })
+}
+
+fn year_month_interval(start: i32, end: i32) -> Kind {
+    Kind::YearMonthInterval(pb::data_type::YearMonthInterval {
+        start_field: Some(start),
+        end_field: Some(end),
+        type_variation_reference: 0,
+    })
 }
 
 /// Members of a JSON object, each value as JSON text; nothing if it is no object.
@@ -124,7 +196,7 @@ fn metadata_entries(json: Option<&str>) -> HashMap<String, String> {
 
 /// Column metadata as one JSON object, keys in order; none if there is none.
 fn metadata_json(metadata: &HashMap<String, String>) -> Option<String> {
-    let mut keys: Vec<_> = metadata.keys().filter(|key| *key != VARIANT).collect();
+    let mut keys: Vec<_> = metadata.keys().filter(|key| *key != DECLARED_TYPE).collect();
     keys.sort();
     let members = keys.into_iter().map(|key| {
         let text = metadata.get(key).cloned().unwrap_or_default();
@@ -154,10 +226,10 @@ fn field_message(field: &Field) -> Result<pb::data_type::StructField, SparkError
 }
 
 fn field_type_message(field: &Field) -> Result<pb::DataType, SparkError> {
-    if field.metadata().get(VARIANT).is_some_and(|v| v == "true") {
-        return Ok(pb::DataType { kind: Some(Kind::Variant(pb::data_type::Variant::default())) });
+    match declared(field).and_then(declared_message) {
+        Some(message) => Ok(message),
+        None => type_message(field.data_type()),
     }
-    type_message(field.data_type())
 }
 
 /// A type of the house as a message.
@@ -182,16 +254,8 @@ pub fn type_message(data_type: &DataType) -> Result<pb::DataType, SparkError> {
         DataType::Timestamp(TimeUnit::Microsecond, None) => Kind::TimestampNtz(t::TimestampNtz::default()),
         DataType::Time64(_) => Kind::Time(t::Time { precision: Some(6), type_variation_reference: 0 }),
         DataType::Interval(IntervalUnit::MonthDayNano) => Kind::CalendarInterval(t::CalendarInterval::default()),
-        DataType::Interval(IntervalUnit::YearMonth) => Kind::YearMonthInterval(t::YearMonthInterval {
-            start_field: Some(0),
-            end_field: Some(1),
-            type_variation_reference: 0,
-        }),
-        DataType::Duration(TimeUnit::Microsecond) => Kind::DayTimeInterval(t::DayTimeInterval {
-            start_field: Some(0),
-            end_field: Some(3),
-            type_variation_reference: 0,
-        }),
+        DataType::Interval(IntervalUnit::YearMonth) => year_month_interval(0, 1),
+        DataType::Duration(TimeUnit::Microsecond) => day_time_interval(0, 3),
         DataType::Decimal128(precision, scale) => Kind::Decimal(t::Decimal {
             scale: Some(i32::from(*scale)),
             precision: Some(i32::from(*precision)),
@@ -203,6 +267,7 @@ pub fn type_message(data_type: &DataType) -> Result<pb::DataType, SparkError> {
             type_variation_reference: 0,
         })),
         DataType::Map(entries, _) => Kind::Map(Box::new(map_message(entries)?)),
+        DataType::Struct(fields) if is_variant(fields) => Kind::Variant(t::Variant::default()),
         DataType::Struct(fields) => return struct_message(fields),
         other => return Err(SparkError::internal(format!("{other} is no type of Spark's."))),
     };
@@ -210,12 +275,8 @@ pub fn type_message(data_type: &DataType) -> Result<pb::DataType, SparkError> {
 }
 
 fn map_message(entries: &Field) -> Result<pb::data_type::Map, SparkError> {
-    let DataType::Struct(fields) = entries.data_type() else {
-        return Err(SparkError::internal("The entries of a map are no struct."));
-    };
-    let [key, value] = fields.as_ref() else {
-        return Err(SparkError::internal("The entries of a map are no pairs."));
-    };
+    let (key, value) =
+        key_and_value(entries).ok_or_else(|| SparkError::internal("The entries of a map are no pairs."))?;
     Ok(pb::data_type::Map {
         key_type: Some(Box::new(field_type_message(key)?)),
         value_type: Some(Box::new(field_type_message(value)?)),
@@ -257,9 +318,13 @@ mod tests {
     #[test]
     fn a_schema_of_every_type_survives_the_way_there_and_back() {
         let delay = HashMap::from([("spark.watermarkDelayMs".to_string(), "10000".to_string())]);
+        let declared = |name: &str| HashMap::from([(DECLARED_TYPE.to_string(), name.to_string())]);
         let inner: Fields = vec![
             Field::new("b", DataType::Boolean, true),
-            mark_variant(Field::new("v", variant_type(), true)),
+            Field::new("v", variant(), true),
+            Field::new("c", DataType::Utf8, true).with_metadata(declared("varchar(5)")),
+            Field::new("h", DataType::Duration(TimeUnit::Microsecond), true)
+                .with_metadata(declared("interval hour to minute")),
             Field::new("d", DataType::Decimal128(12, 3), false),
         ]
         .into();

@@ -42,7 +42,8 @@ impl Convert<'_> {
         for (name, expression) in named_arguments {
             named.insert(name.clone(), self.expr(expression)?);
         }
-        let mut positional = pos_args.iter().map(|literal| self.literal_expr(literal)).collect::<Result<Vec<_>, _>>()?;
+        let mut positional =
+            pos_args.iter().map(|literal| self.literal_expr(literal)).collect::<Result<Vec<_>, _>>()?;
         positional.extend(self.exprs(pos_arguments)?);
         Ok((query.clone(), named, positional))
     }

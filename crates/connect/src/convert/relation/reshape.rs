@@ -35,11 +35,7 @@ impl Convert<'_> {
 
     pub(super) fn drop_columns(&self, message: &pb::Drop) -> Result<RelationOp, SparkError> {
         let pb::Drop { input, columns, column_names } = message;
-        Ok(RelationOp::Drop {
-            input: self.input(input)?,
-            columns: self.exprs(columns)?,
-            names: column_names.clone(),
-        })
+        Ok(RelationOp::Drop { input: self.input(input)?, columns: self.exprs(columns)?, names: column_names.clone() })
     }
 
     pub(super) fn to_schema(&self, message: &pb::ToSchema) -> Result<RelationOp, SparkError> {

@@ -116,11 +116,7 @@ impl Convert<'_> {
 
     pub(super) fn collect_metrics(&self, message: &pb::CollectMetrics) -> Result<RelationOp, SparkError> {
         let pb::CollectMetrics { input, name, metrics } = message;
-        Ok(RelationOp::CollectMetrics {
-            input: self.input(input)?,
-            name: name.clone(),
-            metrics: self.exprs(metrics)?,
-        })
+        Ok(RelationOp::CollectMetrics { input: self.input(input)?, name: name.clone(), metrics: self.exprs(metrics)? })
     }
 }
 
