@@ -3,5 +3,7 @@
 
 pub mod calendar;
 pub mod condition;
+pub mod hash;
+pub mod row;
 pub mod types;
 pub mod zone;
