@@ -1,4 +1,18 @@
 //! Sources and sinks, one module each, behind the two traits [`source::Source`] and [`sink::Sink`].
+//!
+//! A front door asks [`open_source`] when a stream is loaded (schema, options and their errors) and opens it when its query
+//! starts; [`open_sink`] when a query starts. Not here: triggers, checkpoints of a query, plans.
 
+pub mod console;
+mod errors;
+pub mod memory;
+pub mod noop;
+pub mod options;
+pub mod rate;
+pub mod rate_micro_batch;
+mod registry;
 pub mod sink;
+pub mod socket;
 pub mod source;
+
+pub use registry::{open_sink, open_source};

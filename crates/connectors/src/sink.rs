@@ -1,8 +1,14 @@
 //! What a sink promises: writing batch N a second time has no second effect.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use millstream_formats::condition::SparkError;
+
+use crate::memory::MemoryTable;
+use crate::options::Options;
+use crate::source::Conf;
 
 /// Which rows of the result table a batch hands to the sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,6 +19,38 @@ pub enum OutputMode {
     Update,
     /// All rows, in place of those before.
     Complete,
+}
+
+impl OutputMode {
+    /// As in Spark's messages: `append`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Update => "update",
+            Self::Complete => "complete",
+        }
+    }
+}
+
+/// What a query that starts says of its sink.
+#[derive(Clone)]
+pub struct SinkSpec {
+    /// `console`, `memory`, `parquet`, …, in any case.
+    pub format: String,
+    /// Options of the writer.
+    pub options: Options,
+    /// Where `start(path)` or the option `path` says; wins over the option.
+    pub path: Option<String>,
+    /// `partitionBy`.
+    pub partition_by: Vec<String>,
+    /// Columns of the result, with Spark's names and nullability.
+    pub schema: SchemaRef,
+    /// Output mode.
+    pub mode: OutputMode,
+    /// Name of the query.
+    pub query_name: Option<String>,
+    /// Settings of the session.
+    pub conf: Conf,
 }
 
 /// Where the rows of a query go.
@@ -31,6 +69,11 @@ pub trait Sink: Send + Sync {
     /// Whether the progress says how many rows a batch gave to the sink; Spark reports -1 for its older kind of sinks (files).
     fn counts_rows(&self) -> bool {
         true
+    }
+
+    /// The table to be registered under the query's name, if the sink makes one.
+    fn table(&self) -> Option<Arc<MemoryTable>> {
+        None
     }
 
     /// Releases what the sink holds.

@@ -7,15 +7,71 @@
 //! The engine calls these from one thread at a time per source. An offset is Spark's JSON for that source, on one line.
 //! Reading the same range twice gives the same rows, except from sources that Spark calls not recoverable (socket).
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use millstream_formats::condition::SparkError;
+
+use crate::options::Options;
 
 /// An offset: one line of JSON in Spark's form, e.g. `{"logOffset":3}`, `16`.
 pub type Offset = String;
 
 /// Rows of one partition of a batch, in order. Runs on a computing thread; blocking is allowed.
 pub type Rows = Box<dyn Iterator<Item = Result<RecordBatch, SparkError>> + Send>;
+
+/// Settings of the session by name, with Spark's defaults.
+pub type Conf = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// What `readStream` says of a source.
+#[derive(Clone)]
+pub struct SourceSpec {
+    /// `socket`, `json`, …, in any case.
+    pub format: String,
+    /// Columns the user asked for.
+    pub schema: Option<SchemaRef>,
+    /// Options of the reader.
+    pub options: Options,
+    /// Arguments of `load`; a `path` option is not among them.
+    pub paths: Vec<String>,
+    /// Settings of the session.
+    pub conf: Conf,
+    /// Cores (Spark's default parallelism).
+    pub parallelism: usize,
+}
+
+/// What is fixed when the query starts.
+#[derive(Clone)]
+pub struct OpenContext {
+    /// `<checkpoint>/sources/<i>`, the directory for the source's own log; it need not exist.
+    pub metadata_dir: PathBuf,
+    /// Columns the query uses, by name, `_metadata` among them if it is asked for; none means those of [`Origin::schema`].
+    pub columns: Option<Vec<String>>,
+    /// Settings of the session when the query started.
+    pub conf: Conf,
+}
+
+/// A source that has been loaded: its columns are known, nothing runs yet.
+pub trait Origin: Send + Sync {
+    /// As `explain` shows it: `socket`, `FileSource[/in]`.
+    fn name(&self) -> String;
+
+    /// Columns, as the user sees them.
+    fn schema(&self) -> SchemaRef;
+
+    /// The hidden column `_metadata`, if there is one.
+    fn metadata_column(&self) -> Option<FieldRef> {
+        None
+    }
+
+    /// Opens the source for a query that starts.
+    ///
+    /// # Errors
+    /// Options that Spark checks only when the query runs.
+    fn open(&self, context: OpenContext) -> Result<Box<dyn Source>, SparkError>;
+}
 
 /// A stream of rows that can be read by ranges of offsets.
 pub trait Source: Send + Sync {

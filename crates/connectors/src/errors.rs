@@ -1,0 +1,43 @@
+//! Spark's error conditions that more than one connector raises.
+
+use millstream_formats::condition::{ExceptionClass, SparkError};
+
+/// `DATA_SOURCE_NOT_FOUND`.
+pub(crate) fn data_source_not_found(provider: &str) -> SparkError {
+    SparkError::new(
+        ExceptionClass::Spark,
+        "DATA_SOURCE_NOT_FOUND",
+        "42K02",
+        format!(
+            "Failed to find the data source: {provider}. Make sure the provider name is correct and the package is properly \
+             registered and compatible with your Spark version."
+        ),
+    )
+    .with("provider", provider)
+}
+
+/// A source with fixed columns was given a schema.
+pub(crate) fn user_schema_refused(provider: &str) -> SparkError {
+    SparkError::new(
+        ExceptionClass::UnsupportedOperation,
+        "_LEGACY_ERROR_TEMP_2242",
+        "",
+        format!("{provider} source does not support user-specified schema."),
+    )
+    .with("provider", provider)
+}
+
+/// A value out of range, in the words of the rate sources.
+pub(crate) fn must_be_positive(option: &str, value: impl std::fmt::Display) -> SparkError {
+    illegal_argument(format!("Invalid value '{value}'. The option '{option}' must be positive"))
+}
+
+/// `IllegalArgumentException` without a condition.
+pub(crate) fn illegal_argument(message: impl Into<String>) -> SparkError {
+    SparkError::plain(ExceptionClass::IllegalArgument, message)
+}
+
+/// An offset that is none of the source's own.
+pub(crate) fn bad_offset(source: &str, offset: &str) -> SparkError {
+    illegal_argument(format!("The offset `{offset}` is not one of the {source} source."))
+}
