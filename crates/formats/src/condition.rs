@@ -38,6 +38,8 @@ pub enum ExceptionClass {
     StreamingQuery,
     /// User code that raised.
     Python,
+    /// A plan that the protocol does not allow (`InvalidPlanInput`).
+    InvalidPlan,
     /// Anything else.
     Spark,
 }
@@ -98,6 +100,17 @@ impl SparkError {
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
         self.parameters.insert(key.to_string(), value.into());
+        self
+    }
+
+    /// The same error with its sentence and parameters passed through `change`; for names that the place of the error does not
+    /// know as users do.
+    #[must_use]
+    pub fn map_text(mut self, change: impl Fn(&str) -> String) -> Self {
+        self.message = change(&self.message);
+        for value in self.parameters.values_mut() {
+            *value = change(value);
+        }
         self
     }
 

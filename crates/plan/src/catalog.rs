@@ -51,3 +51,7 @@ pub trait Catalog: Send + Sync {
     /// What functions are bound to.
     fn function_context(&self) -> FunctionContext;
 }
+
+/// Metadata key of a field of a table's schema that marks a metadata column (`_metadata`): it is found by name, but is no
+/// part of `*`. The value does not matter.
+pub const METADATA_COLUMN: &str = "__metadata_col";

@@ -1,7 +1,12 @@
 //! One unresolved plan (the IR), SQL text that ends in it, and the analyzer that turns it into DataFusion plans with
 //! Spark's names, types, nullability and errors.
 
+pub mod analyzer;
 pub mod catalog;
 pub mod ir;
 pub mod nodes;
+mod range;
 pub mod resolved;
+pub mod unsupported;
+
+pub use analyzer::{analyze, analyze_expression};

@@ -280,3 +280,43 @@ impl UserDefinedLogicalNodeCore for Deduplicate {
         Ok(Self { input: Arc::new(input), keys, within_watermark: self.within_watermark })
     }
 }
+
+/// The last rows of rows at rest, in their order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd)]
+pub struct Tail {
+    /// Input.
+    pub input: Arc<LogicalPlan>,
+    /// How many.
+    pub rows: usize,
+}
+
+impl UserDefinedLogicalNodeCore for Tail {
+    fn name(&self) -> &str {
+        "Tail"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        self.input.schema()
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        vec![]
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Tail {}", self.rows)
+    }
+
+    fn with_exprs_and_inputs(&self, _exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let Some(input) = inputs.pop() else { return plan_err!("Tail has one input") };
+        Ok(Self { input: Arc::new(input), rows: self.rows })
+    }
+
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        Some(vec![output_columns.to_vec()])
+    }
+}

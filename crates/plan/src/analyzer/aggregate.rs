@@ -1,0 +1,438 @@
+//! `GROUP BY`: keys, grouping sets, and the aggregate below a select list.
+//!
+//! Keys become plain columns of a projection below the aggregate, so that its grouping expressions are columns only; each
+//! distinct aggregate call gets a column of its own. What stands in the select list is rewritten over these columns.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::functions_aggregate::grouping::grouping_udaf;
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, GroupingSet, LogicalPlan, Operator, cast, lit};
+use datafusion::scalar::ScalarValue;
+use millstream_formats::condition::SparkError;
+use millstream_functions::Typed;
+
+use super::expression::{Resolved, columns_of, has_aggregate, has_window, strip_alias};
+use super::rel::{Metadata, Rel, alias, column, fresh_name, new_attribute, planner_error, project_plan};
+use super::scope::Scope;
+use super::select::{Item, Select, check_boolean};
+use super::{Analyzer, errors, names};
+use crate::ir;
+use crate::resolved::Attribute;
+
+/// How rows are grouped.
+#[derive(Debug, Clone)]
+pub struct Grouping {
+    /// Keys: the column each becomes, and its value over the input.
+    pub keys: Vec<(Attribute, Expr)>,
+    /// Grouping sets as indices of keys.
+    pub sets: Option<Vec<Vec<usize>>>,
+    /// Whether there is a `GROUP BY`.
+    pub explicit: bool,
+}
+
+impl Grouping {
+    /// One group of all rows, since the select list holds aggregates.
+    pub fn global() -> Self {
+        Self { keys: Vec::new(), sets: None, explicit: false }
+    }
+
+    fn key_for(&self, expr: &Expr) -> Option<&Attribute> {
+        // A constant is its own value, whether it is a key or not.
+        if matches!(expr, Expr::Literal(..)) {
+            return None;
+        }
+        self.keys.iter().find(|(_, key)| key == expr).map(|(attribute, _)| attribute)
+    }
+}
+
+/// Puts an aggregate over `input` and rewrites `exprs`, which are over the input, to expressions over its result. Columns
+/// named in `own` belong to the operator above and are let through.
+///
+/// # Errors
+/// `MISSING_AGGREGATION`, `MISSING_GROUP_BY`.
+pub fn aggregate_stage(
+    input: Rel,
+    grouping: &Grouping,
+    exprs: Vec<Expr>,
+    own: &HashSet<String>,
+) -> Result<(Rel, Vec<Expr>), SparkError> {
+    let mut calls: Vec<(Expr, String)> = Vec::new();
+    let rewritten =
+        exprs.into_iter().map(|e| rewrite(e, grouping, &mut calls)).collect::<Result<Vec<_>, SparkError>>()?;
+    check_columns(&rewritten, &input, grouping, &calls, own)?;
+
+    let keyed = compute_keys(&input, grouping)?;
+    let mut aggregates: Vec<Expr> =
+        calls.iter().map(|(call, name)| alias(call.clone(), name, &Metadata::new())).collect();
+    if aggregates.is_empty() && grouping.keys.is_empty() {
+        aggregates.push(alias(row_count(), &fresh_name(), &Metadata::new()));
+    }
+    let plan = Aggregate::try_new(Arc::new(keyed), group_exprs(grouping), aggregates).map_err(planner_error)?;
+    let output: Vec<Attribute> = grouping
+        .keys
+        .iter()
+        .map(|(a, _)| Attribute { nullable: a.nullable || grouping.sets.is_some(), ..a.clone() })
+        .collect();
+    let mut rel = input.with_columns(LogicalPlan::Aggregate(plan), output, Vec::new());
+    rel = with_ungrouped_keys(rel, grouping)?;
+    Ok((rel, rewritten))
+}
+
+fn row_count() -> Expr {
+    datafusion::functions_aggregate::count::count_udaf().call(vec![lit(1_i64)])
+}
+
+/// Keys that no grouping set holds are null in all rows.
+fn with_ungrouped_keys(rel: Rel, grouping: &Grouping) -> Result<Rel, SparkError> {
+    let schema = rel.plan.schema();
+    let missing: Vec<&Attribute> =
+        grouping.keys.iter().map(|(a, _)| a).filter(|a| !schema.has_column_with_unqualified_name(&a.column)).collect();
+    if missing.is_empty() {
+        return Ok(rel);
+    }
+    let mut exprs: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
+    for attribute in missing {
+        let null = ScalarValue::try_new_null(&attribute.data_type).map_err(planner_error)?;
+        exprs.push(alias(Expr::Literal(null, None), &attribute.column, &attribute.metadata));
+    }
+    let plan = project_plan(rel.plan.clone(), exprs)?;
+    Ok(Rel { plan, ..rel })
+}
+
+/// Replaces keys and aggregate calls by the columns they become.
+fn rewrite(expr: Expr, grouping: &Grouping, calls: &mut Vec<(Expr, String)>) -> Result<Expr, SparkError> {
+    let transformed = expr.transform_down(|e| {
+        if let Some(key) = grouping.key_for(&e) {
+            return Ok(Transformed::new(column(&key.column), true, TreeNodeRecursion::Jump));
+        }
+        match &e {
+            Expr::AggregateFunction(call) if is_grouping_marker(call) => {
+                let value = grouping_value(call, grouping)?;
+                Ok(Transformed::new(value, true, TreeNodeRecursion::Jump))
+            }
+            Expr::AggregateFunction(_) => {
+                let known = calls.iter().find(|(call, _)| *call == e).map(|(_, name)| name.clone());
+                let name = known.unwrap_or_else(|| {
+                    let name = fresh_name();
+                    calls.push((e.clone(), name.clone()));
+                    name
+                });
+                Ok(Transformed::new(column(&name), true, TreeNodeRecursion::Jump))
+            }
+            _ => Ok(Transformed::no(e)),
+        }
+    });
+    transformed.map(|t| t.data).map_err(planner_error)
+}
+
+/// Fails for a column of the input that is left although it is no key.
+fn check_columns(
+    exprs: &[Expr],
+    input: &Rel,
+    grouping: &Grouping,
+    calls: &[(Expr, String)],
+    own: &HashSet<String>,
+) -> Result<(), SparkError> {
+    let is_key = |name: &String| grouping.keys.iter().any(|(a, _)| a.column == *name);
+    for name in exprs.iter().flat_map(columns_of) {
+        let made_here = is_key(&name) || calls.iter().any(|(_, call)| *call == name);
+        let of_input = input.plan.schema().has_column_with_unqualified_name(&name);
+        if made_here || !of_input || own.contains(&name) && !of_input {
+            continue;
+        }
+        if !grouping.explicit {
+            return Err(errors::missing_group_by());
+        }
+        let shown =
+            input.output.iter().chain(&input.hidden).find(|a| a.column == name).map_or(name.as_str(), |a| &a.name);
+        return Err(errors::missing_aggregation(shown));
+    }
+    Ok(())
+}
+
+/// The input with a column for each key.
+fn compute_keys(input: &Rel, grouping: &Grouping) -> Result<LogicalPlan, SparkError> {
+    let is_plain = |(attribute, expr): &&(Attribute, Expr)| *expr == column(&attribute.column);
+    let computed: Vec<&(Attribute, Expr)> = grouping.keys.iter().filter(|key| !is_plain(key)).collect();
+    if computed.is_empty() {
+        return Ok(input.plan.clone());
+    }
+    let mut exprs: Vec<Expr> = input.plan.schema().columns().into_iter().map(Expr::Column).collect();
+    exprs.extend(computed.iter().map(|(a, e)| alias(e.clone(), &a.column, &a.metadata)));
+    project_plan(input.plan.clone(), exprs)
+}
+
+fn group_exprs(grouping: &Grouping) -> Vec<Expr> {
+    let key = |i: &usize| grouping.keys.get(*i).map(|(a, _)| column(&a.column));
+    match &grouping.sets {
+        Some(sets) => {
+            let sets = sets.iter().map(|set| set.iter().filter_map(key).collect()).collect();
+            vec![Expr::GroupingSet(GroupingSet::GroupingSets(sets))]
+        }
+        None => {
+            let mut seen = HashSet::new();
+            grouping
+                .keys
+                .iter()
+                .filter(|(a, _)| seen.insert(a.column.clone()))
+                .map(|(a, _)| column(&a.column))
+                .collect()
+        }
+    }
+}
+
+fn is_grouping_marker(call: &AggregateFunction) -> bool {
+    call.func.name() == "grouping"
+}
+
+/// `grouping(key)` or `grouping_id(keys)` from DataFusion's id of the grouping set: one bit per key in the order of the
+/// sets, the last key lowest, set if the key is aggregated away.
+fn grouping_value(call: &AggregateFunction, grouping: &Grouping) -> datafusion::common::Result<Expr> {
+    let Some(sets) = &grouping.sets else {
+        return Err(external(errors::analysis(
+            "UNSUPPORTED_GROUPING_EXPRESSION",
+            "42K0E",
+            "grouping()/grouping_id() can only be used with GroupingSets/Cube/Rollup.",
+        )));
+    };
+    let mut order: Vec<usize> = Vec::new();
+    for index in sets.iter().flatten() {
+        if !order.contains(index) {
+            order.push(*index);
+        }
+    }
+    let id = cast(column(Aggregate::INTERNAL_GROUPING_ID), DataType::Int64);
+    let mut value: Option<Expr> = None;
+    let wanted: Vec<Expr> = if call.params.args.is_empty() {
+        grouping.keys.iter().map(|(_, e)| e.clone()).collect()
+    } else {
+        call.params.args.clone()
+    };
+    let count = wanted.len();
+    for (i, argument) in wanted.iter().enumerate() {
+        let key = grouping.keys.iter().position(|(_, e)| e == argument).ok_or_else(|| {
+            external(errors::analysis(
+                "GROUPING_COLUMN_MISMATCH",
+                "42803",
+                "Column of grouping can't be found in grouping columns.",
+            ))
+        })?;
+        // A key that no set holds is always aggregated away.
+        let bit = match order.iter().position(|k| *k == key) {
+            Some(at) => {
+                let shifted = binary(id.clone(), Operator::BitwiseShiftRight, lit((order.len() - 1 - at) as i64));
+                binary(shifted, Operator::BitwiseAnd, lit(1_i64))
+            }
+            None => lit(1_i64),
+        };
+        let placed = binary(bit, Operator::BitwiseShiftLeft, lit((count - 1 - i) as i64));
+        value = Some(match value {
+            Some(sum) => binary(sum, Operator::BitwiseOr, placed),
+            None => placed,
+        });
+    }
+    let value = value.unwrap_or_else(|| lit(0_i64));
+    Ok(if call.params.distinct { cast(value, DataType::Int8) } else { value })
+}
+
+fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
+}
+
+fn external(error: SparkError) -> datafusion::common::DataFusionError {
+    datafusion::common::DataFusionError::External(Box::new(error))
+}
+
+impl Analyzer<'_> {
+    /// `GROUP BY`.
+    pub fn aggregate(&self, aggregate: &ir::Aggregate) -> Result<Rel, SparkError> {
+        if let ir::Grouping::Pivot { column, values } = &aggregate.grouping {
+            return self.pivot(aggregate, column, values);
+        }
+        let rel = self.relation(&aggregate.input)?;
+        let (rel, (keys, sets, list)) = self.over_time_windows(rel, |rel| {
+            let list = self.select_list(rel, &aggregate.expressions)?;
+            let (keys, sets) = self.grouping_keys(rel, aggregate, &list)?;
+            Ok((keys, sets, list))
+        })?;
+        self.group(rel, keys, sets, list, aggregate.keys_first, aggregate.having.as_ref())
+    }
+
+    /// Groups a relation by resolved keys.
+    pub fn group(
+        &self,
+        rel: Rel,
+        keys: Vec<Resolved>,
+        sets: Option<Vec<Vec<usize>>>,
+        list: Vec<Resolved>,
+        keys_first: bool,
+        having: Option<&ir::Expr>,
+    ) -> Result<Rel, SparkError> {
+        let keys = keys.into_iter().map(group_key).collect::<Result<Vec<_>, _>>()?;
+        let mut items: Vec<Item> = Vec::new();
+        if keys_first {
+            let nullable = |a: &Attribute| Attribute { nullable: a.nullable || sets.is_some(), ..a.clone() };
+            items.extend(keys.iter().map(|(a, e)| Item::Value(nullable(a), e.clone())));
+        }
+        items.extend(self.items(list)?);
+        if sets.is_some() {
+            mark_nullable_keys(&mut items, &keys);
+        }
+        let grouping = Grouping { keys, sets, explicit: true };
+        let having = having.map(|h| self.having(h, &rel, &items)).transpose()?;
+        let select = Select { input: rel, grouping: Some(grouping), items, having };
+        Ok(select.build(vec![])?.0)
+    }
+
+    /// `HAVING` sees the select list first, then the input.
+    fn having(&self, having: &ir::Expr, input: &Rel, items: &[Item]) -> Result<Expr, SparkError> {
+        let first: Vec<(Attribute, Resolved)> = items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Value(attribute, expr) => {
+                    let mut value = Resolved::column(attribute);
+                    value.typed = Typed::new(expr.clone(), attribute.data_type.clone(), attribute.nullable);
+                    value.attribute = None;
+                    Some((attribute.clone(), value))
+                }
+                Item::Generator { .. } => None,
+            })
+            .collect();
+        let scope = Scope { first: &first, ..Scope::of(input) };
+        let resolved = self.resolve_scalar(having, &scope, "Filter")?;
+        check_boolean(&resolved)?;
+        Ok(resolved.typed.expr)
+    }
+
+    /// The keys in order and, if there are grouping sets, these as indices of keys.
+    #[expect(clippy::type_complexity, reason = "the pair is taken apart at once")]
+    fn grouping_keys(
+        &self,
+        rel: &Rel,
+        aggregate: &ir::Aggregate,
+        list: &[Resolved],
+    ) -> Result<(Vec<Resolved>, Option<Vec<Vec<usize>>>), SparkError> {
+        if matches!(aggregate.grouping, ir::Grouping::All) {
+            let keys = list.iter().filter(|r| !has_aggregate(&r.typed.expr) && !has_window(&r.typed.expr));
+            return Ok((keys.cloned().collect(), None));
+        }
+        let mut keys: Vec<Resolved> = Vec::new();
+        for key in &aggregate.keys {
+            keys.extend(self.grouping_key(key, rel, aggregate.keys_first, list)?);
+        }
+        let all: Vec<usize> = (0..keys.len()).collect();
+        let sets = match &aggregate.grouping {
+            ir::Grouping::Rollup => Some((0..=keys.len()).rev().map(|n| all[..n].to_vec()).collect()),
+            ir::Grouping::Cube => Some(subsets(&all)?),
+            ir::Grouping::Sets(sets) => {
+                let mut indices = Vec::with_capacity(sets.len());
+                for set in sets {
+                    let mut members = Vec::with_capacity(set.len());
+                    for key in set {
+                        for resolved in self.grouping_key(key, rel, aggregate.keys_first, list)? {
+                            let known = keys.iter().position(|k| k.typed.expr == resolved.typed.expr);
+                            members.push(known.unwrap_or(keys.len()));
+                            if known.is_none() {
+                                keys.push(resolved);
+                            }
+                        }
+                    }
+                    indices.push(members);
+                }
+                Some(indices)
+            }
+            _ => None,
+        };
+        Ok((keys, sets))
+    }
+
+    /// A key: an ordinal of the select list, an expression over the input, or an alias of the select list.
+    fn grouping_key(
+        &self,
+        key: &ir::Expr,
+        rel: &Rel,
+        keys_first: bool,
+        list: &[Resolved],
+    ) -> Result<Vec<Resolved>, SparkError> {
+        if let (ir::Expr::Literal(ScalarValue::Int32(Some(index))), false) = (key, keys_first) {
+            let index = *index;
+            let at = usize::try_from(i64::from(index) - 1).ok().and_then(|i| list.get(i));
+            let Some(found) = at else {
+                return Err(errors::position_out_of_range("GROUP_BY", index.into(), list.len()));
+            };
+            if has_aggregate(&found.typed.expr) {
+                let position = usize::try_from(index).unwrap_or_default();
+                return Err(errors::group_by_pos_aggregate(position, &strip_alias(found)));
+            }
+            return Ok(vec![found.clone()]);
+        }
+        if let ir::Expr::Star(star) = key {
+            return self.expand_star(star, &Scope::of(rel));
+        }
+        match self.resolve_scalar(key, &Scope::of(rel), "Aggregate") {
+            Ok(resolved) => Ok(vec![resolved]),
+            Err(error) if errors::is_unresolved_column(&error) => {
+                let ir::Expr::Attribute(attribute) = key else { return Err(error) };
+                let [name] = attribute.name.as_slice() else { return Err(error) };
+                let named = |r: &&Resolved| r.name.as_ref().is_some_and(|n| self.names.same(n, name));
+                list.iter().find(named).map(|r| vec![r.clone()]).ok_or(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `grouping(key)`, `grouping_id(keys)`: a marker that the aggregate stage replaces.
+    pub fn resolve_grouping(&self, name: &str, call: &ir::Function, scope: &Scope) -> Result<Resolved, SparkError> {
+        let arguments = self.arguments(call, scope)?;
+        let texts: Vec<String> = arguments.iter().map(strip_alias).collect();
+        let single = name == "grouping";
+        if single && arguments.len() != 1 {
+            return Err(millstream_functions::arguments::wrong_count("grouping", "1", arguments.len()));
+        }
+        let args = arguments.into_iter().map(|a| a.typed.expr).collect();
+        // `distinct` tells the two functions apart; it has no other meaning in the marker.
+        let marker = AggregateFunction::new_udf(grouping_udaf(), args, single, None, vec![], None);
+        let data_type = if single { DataType::Int8 } else { DataType::Int64 };
+        let typed = Typed::new(Expr::AggregateFunction(marker), data_type, false);
+        Ok(Resolved::value(typed, names::call(name, &texts, false)))
+    }
+}
+
+/// A key's column: its own if it is one, else a new one.
+fn group_key(resolved: Resolved) -> Result<(Attribute, Expr), SparkError> {
+    if has_aggregate(&resolved.typed.expr) {
+        return Err(errors::group_by_aggregate(&strip_alias(&resolved)));
+    }
+    let attribute = match &resolved.attribute {
+        Some(attribute) => attribute.clone(),
+        None => new_attribute(resolved.output_name(), &resolved.typed, resolved.metadata.clone()),
+    };
+    Ok((attribute, resolved.typed.expr))
+}
+
+/// With grouping sets, what passes a key on may be null.
+fn mark_nullable_keys(items: &mut [Item], keys: &[(Attribute, Expr)]) {
+    for item in items {
+        if let Item::Value(attribute, expr) = item
+            && keys.iter().any(|(_, key)| key == expr)
+        {
+            attribute.nullable = true;
+        }
+    }
+}
+
+/// All subsets, larger indices dropped first, as `CUBE` lists them.
+fn subsets(all: &[usize]) -> Result<Vec<Vec<usize>>, SparkError> {
+    /// Bits of the grouping id that DataFusion can hold.
+    const KEYS_MAX: usize = 16;
+    if all.len() > KEYS_MAX {
+        return Err(SparkError::unsupported(format!("CUBE of more than {KEYS_MAX} keys")));
+    }
+    let n = all.len();
+    let set = |mask: usize| all.iter().filter(|i| mask & (1 << (n - 1 - **i)) == 0).copied().collect();
+    Ok((0..1usize << n).map(set).collect())
+}
