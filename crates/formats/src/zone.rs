@@ -83,6 +83,13 @@ impl Zone {
         local_us.saturating_sub(i64::from(self.offset_of_local(local_us)) * SECOND)
     }
 
+    /// The instant of a local time, with this offset if it is one of those that hold then: what becomes of a time that
+    /// is moved by whole days or months.
+    pub fn to_utc_preferring(&self, local_us: i64, offset: i32) -> i64 {
+        let candidate = local_us.saturating_sub(i64::from(offset) * SECOND);
+        if self.offset_at(candidate) == offset { candidate } else { self.to_utc(local_us) }
+    }
+
     /// Seconds east of UTC that hold for a local time: in an overlap the earlier ones, in a gap those before the jump.
     fn offset_of_local(&self, local_us: i64) -> i32 {
         let tz = match self {

@@ -11,9 +11,12 @@ pub mod aggregate;
 pub mod arguments;
 mod cast;
 pub mod coerce;
+pub mod datetime;
 pub mod kernel;
 mod registry;
+pub mod rows;
 mod sql_text;
+pub mod text;
 mod typed;
 pub use millstream_formats::types;
 
