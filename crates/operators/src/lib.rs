@@ -1,5 +1,20 @@
 //! Stateful physical operators, and the planner that puts them into a streaming query.
 //!
-//! [`plan_stream`] is called once per query. Each micro-batch then hands the same plan new rows and a [`Batch`].
+//! [`plan_stream`] is called once per query. Each micro-batch then hands the same plan new rows and a [`stream_plan::Batch`].
+//! [`planner::NodePlanner`] plans the nodes of `plan` that DataFusion does not have, in batch queries too.
 
+mod aggregate;
+mod canonical;
+mod event_time;
+mod exchange;
+mod exec;
+mod generate;
+mod logical;
+mod plan_stream;
+pub mod planner;
+mod query;
+mod scan;
+mod stores;
 pub mod stream_plan;
+
+pub use plan_stream::plan_stream;

@@ -28,8 +28,19 @@ pub struct StreamSettings {
     pub fsync: bool,
 }
 
-/// What differs from batch to batch.
+/// Which rows of the result table a batch gives out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputMode {
+    /// New rows that never change.
+    Append,
+    /// New and changed rows.
+    Update,
+    /// All rows.
+    Complete,
+}
+
+/// What differs from batch to batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Batch {
     /// Number of the batch; it reads state version `id` and writes `id + 1`.
     pub id: i64,

@@ -1,0 +1,472 @@
+//! Streaming aggregation (`stateStoreSave`): merges each batch's partial aggregates into the state and gives out rows by output mode.
+//!
+//! The input is DataFusion's partial aggregation: one row of grouping keys and buffers per key and input partition. State holds,
+//! per key, Spark's buffers as one row. A batch
+//!
+//! 1. brings rows of a key together ([`Exchange`]) and finds the distinct keys,
+//! 2. drops late keys (append and update),
+//! 3. merges the stored buffers, then the new ones, and puts the result, for the touched keys only,
+//! 4. gives out all groups (complete), the touched ones (update), or those that the watermark has closed (append), and removes
+//!    closed ones (append and update).
+//!
+//! Without grouping keys there is one group, in state partition 0, also in a batch without rows.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{concat_batches, take};
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::execution_plan::EmissionType;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
+use hashbrown::HashTable;
+use millstream_formats::row::{RowBuffer, RowDecoder, RowEncoder};
+
+use crate::event_time::event_times_us;
+use crate::exchange::{Exchange, Placed};
+use crate::exec::{batches_later, external, one_input, properties};
+use crate::stores::{Counters, OperatorState, Partition};
+use crate::stream_plan::OutputMode;
+
+/// Rows of one output batch.
+const OUTPUT_ROWS: usize = 8192;
+
+/// Keys, buffers and functions of an aggregation.
+pub struct Layout {
+    /// Grouping keys first, then one column per aggregate.
+    output: SchemaRef,
+    aggregates: Vec<Arc<AggregateFunctionExpr>>,
+    /// Number of buffer fields of each aggregate.
+    widths: Vec<usize>,
+    key_types: Vec<DataType>,
+    keys: RowEncoder,
+    values: RowEncoder,
+    key_rows: RowDecoder,
+    value_rows: RowDecoder,
+    /// Which key is the event time.
+    event_time_key: Option<usize>,
+}
+
+impl Layout {
+    /// The layout of an aggregation with these results.
+    ///
+    /// # Errors
+    /// If a key or a buffer has a type that cannot be stored.
+    pub fn try_new(
+        output: SchemaRef,
+        aggregates: Vec<Arc<AggregateFunctionExpr>>,
+        event_time_key: Option<usize>,
+    ) -> Result<Self> {
+        let width = output.fields().len() - aggregates.len();
+        let key_types: Vec<DataType> = output.fields().iter().take(width).map(|f| f.data_type().clone()).collect();
+        let mut widths = Vec::new();
+        let mut value_types = Vec::new();
+        for aggregate in &aggregates {
+            let fields = aggregate.state_fields()?;
+            widths.push(fields.len());
+            value_types.extend(fields.iter().map(|f| f.data_type().clone()));
+        }
+        Ok(Self {
+            keys: RowEncoder::for_keys(&key_types).map_err(external)?,
+            values: RowEncoder::for_values(&value_types).map_err(external)?,
+            key_rows: RowDecoder::new(&key_types),
+            value_rows: RowDecoder::new(&value_types),
+            output,
+            aggregates,
+            widths,
+            key_types,
+            event_time_key,
+        })
+    }
+
+    fn accumulators(&self) -> Result<Vec<Box<dyn GroupsAccumulator>>> {
+        self.aggregates.iter().map(|a| a.create_groups_accumulator()).collect()
+    }
+
+    /// Merges rows of buffers into groups.
+    fn merge(
+        &self,
+        into: &mut [Box<dyn GroupsAccumulator>],
+        buffers: &[ArrayRef],
+        groups: &[usize],
+        total: usize,
+    ) -> Result<()> {
+        let mut rest = buffers;
+        for (accumulator, width) in into.iter_mut().zip(&self.widths) {
+            let (own, others) = rest.split_at_checked(*width).ok_or_else(missing_buffers)?;
+            accumulator.merge_batch(own, groups, total)?;
+            rest = others;
+        }
+        Ok(())
+    }
+
+    /// The buffers of all groups.
+    fn buffers(&self, mut groups: Vec<Box<dyn GroupsAccumulator>>) -> Result<Vec<ArrayRef>> {
+        let mut buffers = Vec::new();
+        for group in &mut groups {
+            buffers.extend(group.state(EmitTo::All)?);
+        }
+        Ok(buffers)
+    }
+
+    /// Result rows: each row of keys and buffers is a group of its own.
+    fn results(&self, keys: Vec<ArrayRef>, buffers: &[ArrayRef], rows: usize) -> Result<RecordBatch> {
+        let groups: Vec<usize> = (0..rows).collect();
+        let mut accumulators = self.accumulators()?;
+        self.merge(&mut accumulators, buffers, &groups, rows)?;
+        let mut columns = keys;
+        for accumulator in &mut accumulators {
+            columns.push(accumulator.evaluate(EmitTo::All)?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options)?)
+    }
+
+    /// Result rows of stored rows.
+    fn stored_results(&self, keys: &RowBuffer, values: &RowBuffer) -> Result<RecordBatch> {
+        let key_columns = self.key_rows.decode(keys.iter()).map_err(external)?;
+        let buffers = self.value_rows.decode(values.iter()).map_err(external)?;
+        self.results(key_columns, &buffers, keys.len())
+    }
+}
+
+fn missing_buffers() -> DataFusionError {
+    DataFusionError::Internal("an aggregation has fewer buffers than its functions want".into())
+}
+
+/// The distinct keys of the rows of an output partition.
+struct Groups {
+    /// All rows: keys, then buffers.
+    rows: Vec<ArrayRef>,
+    /// Group of each row; `usize::MAX` for rows of late keys.
+    group_of_row: Vec<usize>,
+    /// First row of each group.
+    first_rows: Vec<u32>,
+    /// State partition of each group.
+    partitions: Vec<u32>,
+    /// Key bytes of each row.
+    keys: RowBuffer,
+}
+
+impl Groups {
+    fn key(&self, group: usize) -> &[u8] {
+        self.keys.row(self.first_rows[group] as usize)
+    }
+
+    fn len(&self) -> usize {
+        self.first_rows.len()
+    }
+
+    /// One value per group.
+    fn of_groups(&self, column: &ArrayRef) -> Result<ArrayRef> {
+        Ok(take(column, &UInt32Array::from(self.first_rows.clone()), None)?)
+    }
+
+    /// Leaves out the groups that are late; returns how many they are.
+    fn drop_late(&mut self, event_time_key: usize, late_until_us: i64) -> Result<usize> {
+        let times = event_times_us(&self.of_groups(&self.rows[event_time_key])?)?;
+        let is_late = |group: usize| times.is_valid(group) && times.value(group) <= late_until_us;
+        let late = (0..self.len()).filter(|g| is_late(*g)).count();
+        if late == 0 {
+            return Ok(0);
+        }
+        let mut renamed = vec![usize::MAX; self.len()];
+        let kept = (0..self.len()).filter(|g| !is_late(*g));
+        kept.enumerate().for_each(|(new, old)| renamed[old] = new);
+        let keep = |(group, value): (usize, &u32)| (renamed[group] != usize::MAX).then_some(*value);
+        self.first_rows = self.first_rows.iter().enumerate().filter_map(keep).collect();
+        self.partitions = self.partitions.iter().enumerate().filter_map(keep).collect();
+        let rows_kept: Vec<u32> = (0..self.group_of_row.len() as u32)
+            .filter(|r| renamed[self.group_of_row[*r as usize]] != usize::MAX)
+            .collect();
+        let group_of_row: Vec<usize> = rows_kept.iter().map(|r| renamed[self.group_of_row[*r as usize]]).collect();
+        self.keep_rows(&rows_kept, group_of_row)?;
+        Ok(late)
+    }
+
+    fn keep_rows(&mut self, kept: &[u32], group_of_row: Vec<usize>) -> Result<()> {
+        let mut position = vec![u32::MAX; self.group_of_row.len()];
+        kept.iter().enumerate().for_each(|(new, old)| position[*old as usize] = new as u32);
+        let mut keys = RowBuffer::new();
+        kept.iter().for_each(|row| keys.push(self.keys.row(*row as usize)));
+        let indices = UInt32Array::from(kept.to_vec());
+        self.rows = self.rows.iter().map(|c| Ok(take(c, &indices, None)?)).collect::<Result<_>>()?;
+        self.first_rows.iter_mut().for_each(|row| *row = position[*row as usize]);
+        self.keys = keys;
+        self.group_of_row = group_of_row;
+        Ok(())
+    }
+}
+
+/// Finds the distinct keys of placed rows.
+fn group(layout: &Layout, placed: Vec<Placed>) -> Result<Groups> {
+    let partitions_of_rows: Vec<u32> = placed.iter().flat_map(|p| p.partitions.iter().copied()).collect();
+    let rows = match placed.as_slice() {
+        [] => vec![],
+        [one] => one.rows.columns().to_vec(),
+        [first, ..] => concat_batches(&first.rows.schema(), placed.iter().map(|p| &p.rows))?.columns().to_vec(),
+    };
+    let count = partitions_of_rows.len();
+    let mut keys = RowBuffer::new();
+    let key_columns = rows.get(..layout.key_types.len()).unwrap_or_default();
+    if count > 0 {
+        layout.keys.encode(key_columns, 0..count, &mut keys).map_err(external)?;
+    }
+    let mut groups =
+        Groups { rows, group_of_row: Vec::with_capacity(count), first_rows: vec![], partitions: vec![], keys };
+    let hasher = foldhash::fast::RandomState::default();
+    let hash = |bytes: &[u8]| std::hash::BuildHasher::hash_one(&hasher, bytes);
+    let mut table: HashTable<usize> = HashTable::with_capacity(count);
+    for row in 0..count {
+        let key = groups.keys.row(row);
+        let entry = table.entry(
+            hash(key),
+            |g| groups.key(*g) == key,
+            |g| hash(groups.keys.row(groups.first_rows[*g] as usize)),
+        );
+        let group = match entry {
+            hashbrown::hash_table::Entry::Occupied(found) => *found.get(),
+            hashbrown::hash_table::Entry::Vacant(free) => *free.insert(groups.first_rows.len()).get(),
+        };
+        if group == groups.first_rows.len() {
+            groups.first_rows.push(row as u32);
+            groups.partitions.push(partitions_of_rows[row]);
+        }
+        groups.group_of_row.push(group);
+    }
+    Ok(groups)
+}
+
+/// Merges partial aggregates into the state of an operator.
+#[derive(Clone)]
+pub struct StateAggregateExec {
+    input: Arc<dyn ExecutionPlan>,
+    layout: Arc<Layout>,
+    state: Arc<OperatorState>,
+    mode: OutputMode,
+    outputs: usize,
+    exchange: Arc<Exchange>,
+    properties: Arc<PlanProperties>,
+}
+
+impl StateAggregateExec {
+    /// An aggregation over partial aggregates, on `outputs` partitions.
+    pub fn new(
+        input: Arc<dyn ExecutionPlan>,
+        layout: Arc<Layout>,
+        state: Arc<OperatorState>,
+        mode: OutputMode,
+        outputs: usize,
+    ) -> Self {
+        let outputs = outputs.min(state.spec().partitions).max(1);
+        let exchange = Arc::new(Exchange::new(state.spec().partitions, outputs));
+        let properties = properties(&layout.output, outputs, EmissionType::Final);
+        Self { input, layout, state, mode, outputs, exchange, properties }
+    }
+
+    fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self { input, exchange: Arc::new(self.exchange.fresh()), ..self.clone() })
+    }
+
+    fn keys(&self) -> Vec<Arc<dyn PhysicalExpr>> {
+        let name = |i: usize| self.layout.output.field(i).name().clone();
+        (0..self.layout.key_types.len()).map(|i| Arc::new(Column::new(&name(i), i)) as Arc<dyn PhysicalExpr>).collect()
+    }
+
+    async fn run(self, output: usize, context: Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
+        let placed = self.exchange.rows(output, &self.input, &self.keys(), &context).await?;
+        let batch = *self.state.batch.read();
+        let mut groups = group(&self.layout, placed)?;
+        if let (Some(key), true) = (self.layout.event_time_key, self.mode != OutputMode::Complete) {
+            let late = groups.drop_late(key, batch.late_watermark_ms.saturating_mul(1000))?;
+            Counters::add(&self.state.counters.late, late);
+        }
+        let updated = self.update(&groups)?;
+        match self.mode {
+            OutputMode::Complete => self.all_groups(output),
+            OutputMode::Update => {
+                self.evict(output, batch.eviction_watermark_ms, false)?;
+                updated.into_iter().map(Ok).collect()
+            }
+            OutputMode::Append => self.evict(output, batch.eviction_watermark_ms, true),
+        }
+    }
+
+    /// Merges the groups into the state; result rows of them in update mode.
+    fn update(&self, groups: &Groups) -> Result<Option<RecordBatch>> {
+        if groups.len() == 0 {
+            return Ok(None);
+        }
+        let start = Instant::now();
+        let layout = &self.layout;
+        let mut accumulators = layout.accumulators()?;
+        let known = self.merge_stored(groups, &mut accumulators)?;
+        let buffers = groups.rows.get(layout.key_types.len()..).ok_or_else(missing_buffers)?;
+        layout.merge(&mut accumulators, buffers, &groups.group_of_row, groups.len())?;
+        let merged = layout.buffers(accumulators)?;
+        self.put(groups, &merged, &known)?;
+        Counters::add(&self.state.counters.updated, groups.len());
+        Counters::add(&self.state.counters.updates_ns, start.elapsed().as_nanos() as usize);
+        if self.mode != OutputMode::Update {
+            return Ok(None);
+        }
+        let keys = groups.rows[..layout.key_types.len()].iter().map(|c| groups.of_groups(c)).collect::<Result<_>>()?;
+        layout.results(keys, &merged, groups.len()).map(Some)
+    }
+
+    /// Merges what the state holds of the groups; says for each group whether it holds it.
+    fn merge_stored(&self, groups: &Groups, accumulators: &mut [Box<dyn GroupsAccumulator>]) -> Result<Vec<bool>> {
+        let mut known = vec![false; groups.len()];
+        let mut stored = RowBuffer::new();
+        let mut stored_groups = Vec::new();
+        for_each_partition(&self.state, &groups.partitions, |partition, group| {
+            if let Some(value) = partition.get(groups.key(group)) {
+                known[group] = true;
+                stored.push(value);
+                stored_groups.push(group);
+            }
+            Ok(())
+        })?;
+        let buffers = self.layout.value_rows.decode(stored.iter()).map_err(external)?;
+        self.layout.merge(accumulators, &buffers, &stored_groups, groups.len())?;
+        Ok(known)
+    }
+
+    fn put(&self, groups: &Groups, merged: &[ArrayRef], known: &[bool]) -> Result<()> {
+        let mut values = RowBuffer::new();
+        self.layout.values.encode(merged, 0..groups.len(), &mut values).map_err(external)?;
+        let times: Option<Int64Array> =
+            self.layout.event_time_key.map(|key| event_times_us(&groups.of_groups(&groups.rows[key])?)).transpose()?;
+        for_each_partition(&self.state, &groups.partitions, |partition, group| {
+            let time = times.as_ref().filter(|t| t.is_valid(group)).map(|t| t.value(group));
+            partition.put(groups.key(group), values.row(group), time, known[group]);
+            Ok(())
+        })
+    }
+
+    /// All groups of the state partitions that this output partition serves.
+    fn all_groups(&self, output: usize) -> Result<Vec<RecordBatch>> {
+        let mut results = Results::new(&self.layout);
+        for partition in self.state.served_by(output, self.outputs) {
+            self.state
+                .with(partition, |p| p.iter().try_for_each(|(key, value)| results.push(key, value)))
+                .map_err(external)?;
+        }
+        results.finish()
+    }
+
+    /// Removes closed groups; gives them out if wanted.
+    fn evict(&self, output: usize, watermark_ms: i64, give_out: bool) -> Result<Vec<RecordBatch>> {
+        let mut results = Results::new(&self.layout);
+        if self.layout.event_time_key.is_none() {
+            return Ok(vec![]);
+        }
+        let start = Instant::now();
+        let mut removed = 0;
+        for partition in self.state.served_by(output, self.outputs) {
+            let evicted = self.state.with(partition, |p| {
+                let mut result = Ok(());
+                removed += p.evict(watermark_ms.saturating_mul(1000), |key, value| {
+                    if give_out && result.is_ok() {
+                        result = results.push(key, value);
+                    }
+                });
+                result
+            });
+            evicted.map_err(external)?;
+        }
+        Counters::add(&self.state.counters.removed, removed);
+        Counters::add(&self.state.counters.removals_ns, start.elapsed().as_nanos() as usize);
+        results.finish()
+    }
+}
+
+/// Calls `work` for each group with its partition, partition by partition.
+fn for_each_partition(
+    state: &OperatorState,
+    partitions: &[u32],
+    mut work: impl FnMut(&mut Partition, usize) -> Result<(), millstream_formats::condition::SparkError>,
+) -> Result<()> {
+    let mut order: Vec<usize> = (0..partitions.len()).collect();
+    order.sort_by_key(|group| partitions[*group]);
+    for chunk in order.chunk_by(|a, b| partitions[*a] == partitions[*b]) {
+        let Some(first) = chunk.first() else { continue };
+        state
+            .with(partitions[*first] as usize, |partition| chunk.iter().try_for_each(|group| work(partition, *group)))
+            .map_err(external)?;
+    }
+    Ok(())
+}
+
+/// Result rows of stored groups, made in batches of bounded size.
+struct Results<'a> {
+    layout: &'a Layout,
+    keys: RowBuffer,
+    values: RowBuffer,
+    batches: Vec<RecordBatch>,
+}
+
+impl<'a> Results<'a> {
+    fn new(layout: &'a Layout) -> Self {
+        Self { layout, keys: RowBuffer::new(), values: RowBuffer::new(), batches: Vec::new() }
+    }
+
+    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), millstream_formats::condition::SparkError> {
+        self.keys.push(key);
+        self.values.push(value);
+        if self.keys.len() == OUTPUT_ROWS {
+            self.flush().map_err(|e| crate::exec::spark_error(&e))?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if !self.keys.is_empty() {
+            self.batches.push(self.layout.stored_results(&self.keys, &self.values)?);
+            self.keys.clear();
+            self.values.clear();
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<RecordBatch>> {
+        self.flush()?;
+        Ok(self.batches)
+    }
+}
+
+impl fmt::Debug for StateAggregateExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StateAggregateExec({})", self.state.spec().operator)
+    }
+}
+
+impl DisplayAs for StateAggregateExec {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        let names: Vec<&str> = self.layout.aggregates.iter().map(|a| a.name()).collect();
+        let spec = self.state.spec();
+        write!(
+            f,
+            "StateAggregateExec: operator={}, mode={:?}, keys={}, aggregates=[{}], state partitions={}",
+            spec.operator,
+            self.mode,
+            self.layout.key_types.len(),
+            names.join(", "),
+            spec.partitions
+        )
+    }
+}
+
+impl ExecutionPlan for StateAggregateExec {
+    one_input!("StateAggregateExec");
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        Ok(batches_later(Arc::clone(&self.layout.output), self.clone().run(partition, context)))
+    }
+}

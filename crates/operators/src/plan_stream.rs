@@ -1,0 +1,141 @@
+//! From a resolved streaming relation to a [`StreamPlan`].
+//!
+//! The plan is optimised by DataFusion's rules (without its type coercion: expressions are complete), streaming leaves get their
+//! slots, aggregations and the like over streams become stateful operators with ids in pre-order from the sink, as Spark
+//! numbers them, and DataFusion plans the rest.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::execution::context::SessionState;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::{Extension, LogicalPlan, TableScan};
+use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
+use datafusion::physical_planner::PhysicalPlanner;
+use datafusion::prelude::SessionConfig;
+use millstream_formats::condition::SparkError;
+use millstream_plan::nodes::Deduplicate;
+use millstream_plan::resolved::{ResolvedPlan, StreamTable};
+use parking_lot::{Mutex, RwLock};
+
+use crate::exec::spark_error;
+use crate::logical::{Stateful, StatefulKind};
+use crate::planner::{NodePlanner, StreamBuild};
+use crate::query::{ComputeRuntime, StreamQuery};
+use crate::scan::{ScanSlot, StreamLeaf};
+use crate::stream_plan::{Batch, OutputMode, StreamPlan, StreamSettings};
+
+/// Rules that would take a streaming leaf out of the plan, or change what an aggregation keeps.
+const RULES_LEFT_OUT: &[&str] =
+    &["propagate_empty_relation", "eliminate_filter", "eliminate_join", "single_distinct_aggregation_to_group_by"];
+
+/// Plans a streaming query.
+///
+/// # Errors
+/// If the query uses a feature that is not supported over streams.
+pub fn plan_stream(
+    resolved: &ResolvedPlan,
+    mode: OutputMode,
+    settings: StreamSettings,
+) -> Result<Box<dyn StreamPlan>, SparkError> {
+    let optimised = optimise(resolved.plan.clone()).map_err(|e| spark_error(&e))?;
+    let (bound, leaves) = bind_leaves(optimised, settings.parallelism).map_err(|e| spark_error(&e))?;
+    let stateful = place_operators(bound)?;
+    let runtime = ComputeRuntime::try_new(settings.parallelism)?;
+    let batch = Arc::new(RwLock::new(Batch::default()));
+    let session = session(&settings);
+    let build = Arc::new(StreamBuild { mode, settings, batch: Arc::clone(&batch), operators: Mutex::new(Vec::new()) });
+    let planner = NodePlanner::for_stream(Arc::clone(&build)).into_physical_planner();
+    let plan =
+        on_own_thread(&runtime, planner.create_physical_plan(&stateful, &session))?.map_err(|e| spark_error(&e))?;
+    let mut operators = std::mem::take(&mut *build.operators.lock());
+    operators.sort_by_key(|operator| operator.spec().operator);
+    let (sources, slots) = leaves.into_iter().unzip();
+    Ok(Box::new(StreamQuery { plan, sources, slots, operators, batch, context: session.task_ctx(), runtime }))
+}
+
+/// Waits for a future on a thread of its own, because the caller may already be one of a runtime.
+fn on_own_thread<T: Send>(runtime: &ComputeRuntime, future: impl Future<Output = T> + Send) -> Result<T, SparkError> {
+    let runtime = runtime.get()?;
+    std::thread::scope(|scope| scope.spawn(|| runtime.block_on(future)).join())
+        .map_err(|_| SparkError::internal("the planner panicked"))
+}
+
+/// A session whose plans can be run again and again, and whose parallelism is the query's.
+fn session(settings: &StreamSettings) -> SessionState {
+    let mut config = SessionConfig::new().with_target_partitions(settings.parallelism.max(1));
+    let options = config.options_mut();
+    options.optimizer.enable_round_robin_repartition = false;
+    options.optimizer.enable_dynamic_filter_pushdown = false;
+    options.optimizer.enable_join_dynamic_filter_pushdown = false;
+    options.optimizer.enable_topk_dynamic_filter_pushdown = false;
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    options.execution.skip_physical_aggregate_schema_check = true;
+    options.execution.collect_statistics = false;
+    SessionStateBuilder::new().with_config(config).with_default_features().build()
+}
+
+fn optimise(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
+        Optimizer::new().rules.into_iter().filter(|rule| !RULES_LEFT_OUT.contains(&rule.name())).collect();
+    let context = OptimizerContext::new().without_query_execution_start_time();
+    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})
+}
+
+type Leaves = Vec<(Arc<StreamTable>, Arc<ScanSlot>)>;
+
+/// Gives each streaming leaf a slot, from left to right.
+fn bind_leaves(plan: LogicalPlan, partitions: usize) -> datafusion::common::Result<(LogicalPlan, Leaves)> {
+    let mut leaves = Vec::new();
+    let bound = plan.transform_down_with_subqueries(|node| {
+        let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
+        let Some(table) = stream_table(&scan) else { return Ok(Transformed::no(LogicalPlan::TableScan(scan))) };
+        let slot = Arc::new(ScanSlot::default());
+        leaves.push((Arc::clone(&table), Arc::clone(&slot)));
+        let source = provider_as_source(Arc::new(StreamLeaf { table, slot, partitions: partitions.max(1) }));
+        Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))
+    })?;
+    Ok((bound.data, leaves))
+}
+
+fn stream_table(scan: &TableScan) -> Option<Arc<StreamTable>> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    let any: Arc<dyn std::any::Any + Send + Sync> = provider;
+    any.downcast::<StreamTable>().ok()
+}
+
+/// Whether rows of a stream come out of the plan.
+pub fn is_streaming(plan: &LogicalPlan) -> bool {
+    plan.exists(|node| {
+        let LogicalPlan::TableScan(scan) = node else { return Ok(false) };
+        let Ok(provider) = source_as_provider(&scan.source) else { return Ok(false) };
+        let provider: &dyn std::any::Any = provider.as_ref();
+        Ok(provider.is::<StreamLeaf>() || provider.is::<StreamTable>())
+    })
+    .unwrap_or(false)
+}
+
+/// Puts stateful operators in the place of those that need state over a stream.
+fn place_operators(plan: LogicalPlan) -> Result<LogicalPlan, SparkError> {
+    let mut next = 0;
+    let mut operator = |kind: StatefulKind| {
+        let node = Stateful { operator: next, kind };
+        next += 1;
+        Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+    };
+    let placed = plan.transform_down(|node| {
+        if !is_streaming(&node) {
+            return Ok(Transformed::new(node, false, TreeNodeRecursion::Jump));
+        }
+        Ok(match node {
+            LogicalPlan::Aggregate(aggregate) => operator(StatefulKind::Aggregate(aggregate)),
+            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<Deduplicate>() {
+                Some(deduplicate) => operator(StatefulKind::Deduplicate(deduplicate.clone())),
+                None => Transformed::no(LogicalPlan::Extension(extension)),
+            },
+            other => Transformed::no(other),
+        })
+    });
+    placed.map(|t| t.data).map_err(|e| spark_error(&e))
+}

@@ -1,0 +1,192 @@
+//! A streaming query, planned once and driven batch by batch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::common::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::{ExecutionPlan, displayable, execution_plan::reset_plan_states};
+use futures::StreamExt;
+use millstream_formats::condition::SparkError;
+use millstream_plan::resolved::StreamTable;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::event_time::{EventTimeExec, EventTimes};
+use crate::exec::{partitions, spark_error};
+use crate::scan::ScanSlot;
+use crate::stores::{CurrentBatch, OperatorState};
+use crate::stream_plan::{Batch, EventTimeStats, OperatorProgress, Output, Rows, StreamPlan};
+
+/// Result batches that wait for the sink, per partition.
+const WAITING_BATCHES: usize = 4;
+
+/// A planned streaming query.
+pub(crate) struct StreamQuery {
+    pub plan: Arc<dyn ExecutionPlan>,
+    pub sources: Vec<Arc<StreamTable>>,
+    pub slots: Vec<Arc<ScanSlot>>,
+    /// By operator id.
+    pub operators: Vec<Arc<OperatorState>>,
+    pub batch: CurrentBatch,
+    pub context: Arc<TaskContext>,
+    pub runtime: ComputeRuntime,
+}
+
+/// Threads that only compute. Dropping it does not wait for them, so that it may be dropped anywhere.
+pub(crate) struct ComputeRuntime(Option<Runtime>);
+
+impl ComputeRuntime {
+    /// So many threads.
+    pub fn try_new(threads: usize) -> Result<Self, SparkError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
+            .thread_name("compute")
+            .enable_all()
+            .build()
+            .map_err(|e| SparkError::internal(format!("cannot start computing threads: {e}")))?;
+        Ok(Self(Some(runtime)))
+    }
+
+    pub fn get(&self) -> Result<&Runtime, SparkError> {
+        self.0.as_ref().ok_or_else(|| SparkError::internal("the computing threads have ended"))
+    }
+}
+
+impl Drop for ComputeRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl StreamQuery {
+    /// Operators of one kind, outermost first, left before right.
+    fn find<T: ExecutionPlan>(&self) -> Vec<Arc<dyn ExecutionPlan>> {
+        fn walk<T: ExecutionPlan>(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Arc<dyn ExecutionPlan>>) {
+            if plan.downcast_ref::<T>().is_some() {
+                found.push(Arc::clone(plan));
+            }
+            plan.children().into_iter().for_each(|child| walk::<T>(child, found));
+        }
+        let mut found = Vec::new();
+        walk::<T>(&self.plan, &mut found);
+        found
+    }
+
+    fn watermarks(&self) -> Vec<(Arc<EventTimes>, i64)> {
+        let found = self.find::<EventTimeExec>();
+        found
+            .iter()
+            .filter_map(|plan| plan.downcast_ref::<EventTimeExec>())
+            .map(|exec| (Arc::clone(exec.times()), exec.delay_ms()))
+            .collect()
+    }
+
+    /// Starts one task per partition of the plan; each sends its batches to the receiver.
+    fn start(&self) -> Result<(JoinSet<()>, mpsc::Receiver<Result<(usize, RecordBatch)>>), SparkError> {
+        let plan = reset_plan_states(Arc::clone(&self.plan)).map_err(|e| spark_error(&e))?;
+        let count = partitions(&plan);
+        let (sender, receiver) = mpsc::channel(count.max(1) * WAITING_BATCHES);
+        let mut tasks = JoinSet::new();
+        let handle = self.runtime.get()?.handle();
+        for partition in 0..count {
+            let (plan, context, sender) = (Arc::clone(&plan), Arc::clone(&self.context), sender.clone());
+            tasks.spawn_on(
+                async move {
+                    let mut stream = match plan.execute(partition, context) {
+                        Ok(stream) => stream,
+                        Err(error) => return drop(sender.send(Err(error)).await),
+                    };
+                    while let Some(batch) = stream.next().await {
+                        let failed = batch.is_err();
+                        if sender.send(batch.map(|b| (partition, b))).await.is_err() || failed {
+                            return;
+                        }
+                    }
+                },
+                handle,
+            );
+        }
+        Ok((tasks, receiver))
+    }
+}
+
+impl StreamPlan for StreamQuery {
+    fn sources(&self) -> Vec<Arc<StreamTable>> {
+        self.sources.clone()
+    }
+
+    fn restore(&self, batch_id: i64) -> Result<(), SparkError> {
+        self.operators.iter().try_for_each(|operator| operator.restore(batch_id))
+    }
+
+    fn set_rows(&self, index: usize, rows: Vec<Rows>) {
+        if let Some(slot) = self.slots.get(index) {
+            slot.set(rows);
+        }
+    }
+
+    fn run(&self, batch: Batch, output: Output<'_>) -> Result<(), SparkError> {
+        *self.batch.write() = batch;
+        self.operators.iter().for_each(|operator| operator.begin());
+        self.watermarks().iter().for_each(|(times, _)| times.clear());
+        let (mut tasks, mut receiver) = self.start()?;
+        let mut result = Ok(());
+        while let Some(next) = receiver.blocking_recv() {
+            let written = match next {
+                Ok((_, rows)) if rows.num_rows() == 0 => Ok(()),
+                Ok((partition, rows)) => output(partition, rows),
+                Err(error) => Err(spark_error(&error)),
+            };
+            if written.is_err() {
+                result = written;
+                break;
+            }
+        }
+        drop(receiver);
+        let runtime = self.runtime.get()?;
+        if result.is_err() {
+            runtime.block_on(tasks.shutdown());
+        }
+        while let Some(ended) = runtime.block_on(tasks.join_next()) {
+            if let Err(error) = ended {
+                result = result.and(Err(SparkError::internal(format!("a task of the batch ended: {error}"))));
+            }
+        }
+        // Leaves that were not read must not be read in the next batch.
+        self.slots.iter().for_each(|slot| slot.discard());
+        result
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), SparkError> {
+        self.operators.iter().try_for_each(|operator| operator.commit(batch.id + 1))
+    }
+
+    fn input_rows(&self) -> Vec<u64> {
+        self.slots.iter().map(|slot| slot.count()).collect()
+    }
+
+    fn event_times(&self) -> Vec<EventTimeStats> {
+        self.watermarks().into_iter().map(|(times, delay_ms)| EventTimeStats { delay_ms, ..times.get() }).collect()
+    }
+
+    fn wants_batch(&self, next_eviction_watermark_ms: i64, last: Batch) -> bool {
+        self.operators.iter().any(|o| o.wants_batch(next_eviction_watermark_ms, last.eviction_watermark_ms))
+    }
+
+    fn progress(&self) -> Vec<OperatorProgress> {
+        self.operators.iter().map(|operator| operator.progress()).collect()
+    }
+
+    fn observed(&self) -> BTreeMap<String, RecordBatch> {
+        BTreeMap::new()
+    }
+
+    fn explain(&self, extended: bool) -> String {
+        displayable(self.plan.as_ref()).indent(extended).to_string()
+    }
+}
