@@ -139,6 +139,12 @@ struct Partition {
     times: Arc<EventTimes>,
 }
 
+impl Partition {
+    fn observe(&mut self, column: &ArrayRef) -> Result<()> {
+        observe(column, &mut self.stats)
+    }
+}
+
 impl Drop for Partition {
     fn drop(&mut self) {
         self.times.merge(&self.stats);
@@ -162,7 +168,7 @@ impl ExecutionPlan for EventTimeExec {
         };
         let stream = input.map(move |batch| {
             let batch = batch?;
-            observe(batch.column(column), &mut seen.stats)?;
+            seen.observe(batch.column(column))?;
             rename(batch, &schema)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream)))

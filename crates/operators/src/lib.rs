@@ -16,5 +16,7 @@ mod query;
 mod scan;
 mod stores;
 pub mod stream_plan;
+#[cfg(test)]
+mod tests;
 
 pub use plan_stream::plan_stream;
