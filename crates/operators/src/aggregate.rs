@@ -170,6 +170,9 @@ impl Groups {
 
     /// Leaves out the groups that are late; returns how many they are.
     fn drop_late(&mut self, event_time_key: usize, late_until_us: i64) -> Result<usize> {
+        if self.len() == 0 {
+            return Ok(0);
+        }
         let times = event_times_us(&self.of_groups(&self.rows[event_time_key])?)?;
         let is_late = |group: usize| times.is_valid(group) && times.value(group) <= late_until_us;
         let late = (0..self.len()).filter(|g| is_late(*g)).count();
