@@ -5,5 +5,6 @@ pub mod calendar;
 pub mod condition;
 pub mod hash;
 pub mod row;
+pub mod text;
 pub mod types;
 pub mod zone;
