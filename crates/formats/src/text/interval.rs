@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::day_time::{MICROS_PER_DAY, MICROS_PER_SECOND};
 use super::datetime::{write_fraction, write_two};
+use super::day_time::{MICROS_PER_DAY, MICROS_PER_SECOND};
 use super::number::trim_all;
 
 /// A calendar interval: months, days and µs, which do not convert into each other.

@@ -5,17 +5,17 @@
 //! text is no such value); whole columns go through [`to_text`]. Not here: date patterns and formats with options, which belong
 //! to the functions and connectors that have them.
 
-mod day_time;
 mod datetime;
+mod day_time;
 mod interval;
 mod number;
 mod render;
 
-pub use day_time::{MICROS_PER_DAY, MICROS_PER_SECOND, join_days, split_days};
 pub use datetime::{
     ParsedTimestamp, parse_date, parse_time, parse_timestamp, parse_timestamp_ntz, parse_timestamp_parts, write_date,
     write_fraction, write_local_timestamp, write_time, write_timestamp, write_two,
 };
+pub use day_time::{MICROS_PER_DAY, MICROS_PER_SECOND, join_days, split_days};
 pub use interval::{
     CalendarInterval, parse_calendar, parse_day_time, parse_year_month, write_calendar, write_day_time,
     write_year_month,
@@ -25,4 +25,3 @@ pub use number::{
     write_decimal_plain, write_f32, write_f64,
 };
 pub use render::{Renderer, TextOptions, cast_to_string, show_strings, to_text};
-

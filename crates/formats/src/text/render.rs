@@ -15,9 +15,9 @@ use arrow::datatypes::{
 use super::datetime::{write_date, write_local_timestamp, write_time, write_timestamp};
 use super::interval::{CalendarInterval, write_calendar, write_day_time, write_year_month};
 use super::number::{write_decimal, write_decimal_plain, write_f32, write_f64};
-use crate::zone::Zone;
 use crate::condition::SparkError;
 use crate::types::{is_variant, simple_name};
+use crate::zone::Zone;
 
 /// How values become text.
 #[derive(Debug, Clone, Copy)]
