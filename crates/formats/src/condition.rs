@@ -52,6 +52,7 @@ pub struct SparkError {
     sql_state: Option<String>,
     message: String,
     parameters: BTreeMap<String, String>,
+    location: Option<String>,
     cause: Option<Box<SparkError>>,
 }
 
@@ -65,6 +66,7 @@ impl SparkError {
             sql_state: (!sql_state.is_empty()).then(|| sql_state.to_string()),
             message: message.into(),
             parameters: BTreeMap::new(),
+            location: None,
             cause: None,
         }
     }
@@ -77,6 +79,7 @@ impl SparkError {
             sql_state: None,
             message: message.into(),
             parameters: BTreeMap::new(),
+            location: None,
             cause: None,
         }
     }
@@ -111,6 +114,13 @@ impl SparkError {
         for value in self.parameters.values_mut() {
             *value = change(value);
         }
+        self
+    }
+
+    /// Says where in the text of a query it arose; shown behind the SQLSTATE (` (line 1, pos 3)`, `; line 1 pos 0`).
+    #[must_use]
+    pub fn at(mut self, location: impl Into<String>) -> Self {
+        self.location = Some(location.into());
         self
     }
 
@@ -177,6 +187,9 @@ impl fmt::Display for SparkError {
         f.write_str(&self.message)?;
         if let Some(state) = &self.sql_state {
             write!(f, " SQLSTATE: {state}")?;
+        }
+        if let Some(location) = &self.location {
+            f.write_str(location)?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ pub mod ir;
 pub mod nodes;
 mod range;
 pub mod resolved;
+pub mod sql;
 pub mod unsupported;
 
 pub use analyzer::{analyze, analyze_expression};

@@ -410,3 +410,11 @@ pub fn duplicate_column(name: &str) -> SparkError {
     )
     .with("columnName", name)
 }
+
+/// `DATE'x'`: the text is no value of the type.
+pub fn invalid_typed_literal(kind: &str, text: &str) -> SparkError {
+    let sentence = format!("The value of the typed literal \"{kind}\" is invalid: '{text}'.");
+    SparkError::new(ExceptionClass::Parse, "INVALID_TYPED_LITERAL", "42604", sentence)
+        .with("valueType", format!("\"{kind}\""))
+        .with("value", format!("'{text}'"))
+}

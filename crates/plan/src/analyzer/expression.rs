@@ -81,6 +81,7 @@ impl Analyzer<'_> {
     pub fn resolve(&self, expr: &ir::Expr, scope: &Scope) -> Result<Resolved, SparkError> {
         match expr {
             ir::Expr::Literal(value) => Ok(Resolved::value(Typed::literal(value.clone()), names::literal(value))),
+            ir::Expr::TypedLiteral { data_type, text } => self.typed_literal(data_type, text),
             ir::Expr::Attribute(attribute) => self.resolve_attribute(attribute, scope),
             ir::Expr::Function(function) => self.resolve_call(function, scope),
             ir::Expr::Alias { expr, names, metadata } => self.resolve_alias(expr, names, metadata.as_deref(), scope),
@@ -91,7 +92,7 @@ impl Analyzer<'_> {
             ir::Expr::ExtractValue { child, key } => self.resolve_extract(child, key, scope),
             ir::Expr::UpdateField { child, field, value } => self.resolve_update(child, field, value.as_deref(), scope),
             ir::Expr::LambdaVariable(name) => self.resolve_lambda_variable(name, scope),
-            ir::Expr::SqlText(text) => self.resolve(&super::pending::parse_expression(text)?, scope),
+            ir::Expr::SqlText(text) => self.resolve(&crate::sql::parse_expression(text)?, scope),
             ir::Expr::Subquery { kind, relation } => self.resolve_subquery(kind, relation, scope),
             ir::Expr::Parameter(parameter) => self.resolve(&self.parameter(parameter)?, scope),
             ir::Expr::PythonUdf(_) => Err(SparkError::unsupported("A Python user-defined function")),
@@ -102,6 +103,16 @@ impl Analyzer<'_> {
             ir::Expr::SortOrder(_) => Err(SparkError::unsupported("A sort order inside an expression")),
             ir::Expr::Lambda { .. } => Err(SparkError::unsupported("A lambda outside a higher-order function")),
         }
+    }
+
+    /// `DATE'2024-01-01'`: the text in its type, in the session time zone.
+    fn typed_literal(&self, data_type: &DataType, text: &str) -> Result<Resolved, SparkError> {
+        let written = Typed::literal(ScalarValue::Utf8(Some(text.to_string())));
+        let value = cast(written, data_type, true, &self.context).and_then(|cast| self.fold(&cast))?;
+        if value.is_null() {
+            return Err(errors::invalid_typed_literal(&sql_name(data_type), text));
+        }
+        Ok(Resolved::value(Typed::literal(value.clone()), names::literal(&value)))
     }
 
     /// As [`Analyzer::resolve`], for a place where no generator may stand.

@@ -19,7 +19,6 @@ mod join;
 mod lambda;
 mod limit;
 mod names;
-mod pending;
 mod rel;
 mod scope;
 mod select;

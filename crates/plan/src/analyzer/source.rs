@@ -97,7 +97,7 @@ pub fn range(start: i64, end: i64, step: i64) -> Result<Rel, SparkError> {
 
 /// Parses an expression.
 pub fn parse_expression(text: &str) -> Result<ir::Expr, SparkError> {
-    super::pending::parse_expression(text)
+    crate::sql::parse_expression(text)
 }
 
 impl Analyzer<'_> {
@@ -245,7 +245,7 @@ impl Analyzer<'_> {
         named: &BTreeMap<String, ir::Expr>,
         positional: &[ir::Expr],
     ) -> Result<Rel, SparkError> {
-        let statement = super::pending::parse_statement(text)?;
+        let statement = crate::sql::parse_statement(text)?;
         match statement {
             Statement::Query(relation) => {
                 self.parameters.borrow_mut().push((named.clone(), positional.to_vec()));

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::pending::interval;
 use arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::logical_expr::{Distinct, DistinctOn, Extension, LogicalPlan};
@@ -12,6 +11,8 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 use super::rel::{Rel, column, planner_error};
 use super::scope::Scope;
 use super::{Analyzer, errors};
+use millstream_functions::datetime::interval;
+
 use crate::ir::{self, Relation};
 use crate::nodes::{CalendarInterval, Deduplicate, EventTime, Observe, WATERMARK_DELAY_MS};
 use crate::resolved::Attribute;

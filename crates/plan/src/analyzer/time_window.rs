@@ -7,7 +7,6 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::pending::interval::parse_duration;
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, PrimitiveArray, StructArray, TimestampMicrosecondArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit, TimestampMicrosecondType};
@@ -15,6 +14,7 @@ use datafusion::logical_expr::{Expr, Filter, LogicalPlan};
 use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::types;
+use millstream_functions::datetime::interval::parse_duration;
 use millstream_functions::kernel::{Kernel, primitive, structs};
 use millstream_functions::{Typed, cast};
 

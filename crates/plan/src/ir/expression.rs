@@ -10,6 +10,14 @@ use super::Relation;
 pub enum Expr {
     /// A constant.
     Literal(ScalarValue),
+    /// A constant by type and text (`DATE'2024-01-01'`, `TIMESTAMP'…'`), cast when it is analyzed because its value may depend on
+    /// the session time zone. Text that does not fit is `INVALID_TYPED_LITERAL`.
+    TypedLiteral {
+        /// Date, time, timestamp or timestamp_ntz. A `TIMESTAMP'…'` without zone is what `spark.sql.timestampType` says.
+        data_type: DataType,
+        /// The text.
+        text: String,
+    },
     /// A column, or a field of one: `a`, `t.a`, `a.b.c`, split at the dots and without back-quotes.
     Attribute(Attribute),
     /// `*`, `t.*`, `s.*` (a struct), with what is left out or put in its place.

@@ -267,6 +267,19 @@ pub enum RelationOp {
         /// Name of the column of values.
         value_name: String,
     },
+    /// `UNPIVOT` of SQL: columns to rows, possibly several at once; columns that are not named stay.
+    UnpivotColumns {
+        /// Input.
+        input: Relation,
+        /// Rows whose values are all null are kept.
+        include_nulls: bool,
+        /// Name of the column of names.
+        variable_name: String,
+        /// Names of the columns of values.
+        value_names: Vec<String>,
+        /// Per row: as many columns as there are value names, and what stands in the column of names.
+        groups: Vec<(Vec<Expr>, Option<String>)>,
+    },
     /// Rows to columns.
     Transpose {
         /// Input.
@@ -497,7 +510,8 @@ pub enum Grouping {
     Cube,
     /// Given subsets.
     Sets(Vec<Vec<Expr>>),
-    /// A column's values become columns.
+    /// A column's values become columns. Without keys and with `keys_first` unset (SQL), all columns that neither the pivot column
+    /// nor the aggregates mention are keys.
     Pivot {
         /// The column.
         column: Box<Expr>,
