@@ -284,7 +284,8 @@ pub(crate) mod tests {
     /// Runs an expression over one batch.
     pub(crate) fn run(value: &Typed, batch: &RecordBatch) -> Result<ArrayRef, SparkError> {
         let schema: DFSchema = batch.schema().to_dfschema().map_err(from_datafusion)?;
-        let physical = create_physical_expr(&value.expr, &schema, &ExecutionProps::new()).map_err(from_datafusion)?;
+        let physical = create_physical_expr(&value.expr, &schema, &ExecutionProps::new(), &Default::default())
+            .map_err(from_datafusion)?;
         let result = physical.evaluate(batch).and_then(|v| v.into_array(batch.num_rows())).map_err(from_datafusion)?;
         assert_eq!(result.data_type(), &value.data_type);
         Ok(result)
