@@ -9,6 +9,7 @@
 
 pub mod aggregate;
 pub mod arguments;
+mod bind;
 mod cast;
 pub mod coerce;
 pub mod datetime;
