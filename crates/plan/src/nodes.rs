@@ -320,3 +320,78 @@ impl UserDefinedLogicalNodeCore for Tail {
         Some(vec![output_columns.to_vec()])
     }
 }
+
+/// An aggregation with a session window among its keys: rows of the same other keys whose sessions overlap or touch form
+/// one group, whose session spans them all.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SessionAggregate {
+    /// Input. Each row carries the session that it opens on its own.
+    pub input: Arc<LogicalPlan>,
+    /// Keys in the order of `GROUP BY`, the session among them. They keep their names in the output.
+    pub keys: Vec<Column>,
+    /// Which of the keys is the session, a struct of `start` and `end`.
+    pub session: usize,
+    /// Aggregate calls, each an alias with its internal name.
+    pub aggregates: Vec<Expr>,
+    schema: DFSchemaRef,
+}
+
+impl SessionAggregate {
+    /// An aggregation. Output: the keys, then the aggregates.
+    ///
+    /// # Errors
+    /// If a key is no column of `input`, or the session is none of the keys.
+    pub fn try_new(input: Arc<LogicalPlan>, keys: Vec<Column>, session: usize, aggregates: Vec<Expr>) -> Result<Self> {
+        if session >= keys.len() {
+            return plan_err!("a session aggregation has no session among its {} keys", keys.len());
+        }
+        let outputs: Vec<Expr> = keys.iter().cloned().map(Expr::Column).chain(aggregates.iter().cloned()).collect();
+        let fields = datafusion::logical_expr::utils::exprlist_to_fields(&outputs, &input)?;
+        let schema = Arc::new(DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?);
+        Ok(Self { input, keys, session, aggregates, schema })
+    }
+}
+
+impl PartialOrd for SessionAggregate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.keys.partial_cmp(&other.keys)
+    }
+}
+
+impl UserDefinedLogicalNodeCore for SessionAggregate {
+    fn name(&self) -> &str {
+        "SessionAggregate"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        self.keys.iter().cloned().map(Expr::Column).chain(self.aggregates.iter().cloned()).collect()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let keys: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
+        let aggregates: Vec<String> = self.aggregates.iter().map(ToString::to_string).collect();
+        write!(f, "SessionAggregate [{}], [{}]", keys.join(", "), aggregates.join(", "))
+    }
+
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let Some(input) = inputs.pop() else { return plan_err!("SessionAggregate has one input") };
+        let mut keys = Vec::with_capacity(self.keys.len());
+        let mut aggregates = Vec::with_capacity(self.aggregates.len());
+        for (i, expr) in exprs.into_iter().enumerate() {
+            match expr {
+                Expr::Column(column) if i < self.keys.len() => keys.push(column),
+                expr if i < self.keys.len() => return plan_err!("the key {expr} of a SessionAggregate is no column"),
+                expr => aggregates.push(expr),
+            }
+        }
+        Self::try_new(Arc::new(input), keys, self.session, aggregates)
+    }
+}

@@ -7,10 +7,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
+use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::functions_aggregate::grouping::grouping_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, GroupingSet, LogicalPlan, Operator, cast, lit};
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, Extension, GroupingSet, LogicalPlan, Operator, cast, lit};
 use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::SparkError;
 use millstream_functions::Typed;
@@ -19,8 +20,10 @@ use super::expression::{Resolved, columns_of, has_aggregate, has_window, strip_a
 use super::rel::{Metadata, Rel, alias, column, fresh_name, new_attribute, planner_error, project_plan};
 use super::scope::Scope;
 use super::select::{Item, Select, check_boolean};
+use super::time_window::SESSION_WINDOW;
 use super::{Analyzer, errors, names};
 use crate::ir;
+use crate::nodes::SessionAggregate;
 use crate::resolved::Attribute;
 
 /// How rows are grouped.
@@ -71,15 +74,51 @@ pub fn aggregate_stage(
     if aggregates.is_empty() && grouping.keys.is_empty() {
         aggregates.push(alias(row_count(), &fresh_name(), &Metadata::new()));
     }
-    let plan = Aggregate::try_new(Arc::new(keyed), group_exprs(grouping), aggregates).map_err(planner_error)?;
+    let plan = aggregate_plan(keyed, grouping, aggregates)?;
     let output: Vec<Attribute> = grouping
         .keys
         .iter()
         .map(|(a, _)| Attribute { nullable: a.nullable || grouping.sets.is_some(), ..a.clone() })
         .collect();
-    let mut rel = input.with_columns(LogicalPlan::Aggregate(plan), output, Vec::new());
+    let mut rel = input.with_columns(plan, output, Vec::new());
     rel = with_ungrouped_keys(rel, grouping)?;
     Ok((rel, rewritten))
+}
+
+fn aggregate_plan(input: LogicalPlan, grouping: &Grouping, aggregates: Vec<Expr>) -> Result<LogicalPlan, SparkError> {
+    let input = Arc::new(input);
+    let session = grouping.keys.iter().position(|(a, _)| a.metadata.contains_key(SESSION_WINDOW));
+    match session {
+        Some(session) if is_new_session(&input, &grouping.keys[session].0) => {
+            if grouping.sets.is_some() {
+                return Err(SparkError::unsupported("session_window() with grouping sets"));
+            }
+            let keys = grouping.keys.iter().map(|(a, _)| Column::new_unqualified(&a.column)).collect();
+            let node = SessionAggregate::try_new(input, keys, session, aggregates).map_err(planner_error)?;
+            Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+        }
+        _ => Aggregate::try_new(input, group_exprs(grouping), aggregates)
+            .map(LogicalPlan::Aggregate)
+            .map_err(planner_error),
+    }
+}
+
+/// Whether the sessions of a key are still those of single rows: made right below, not by an aggregation further down.
+fn is_new_session(input: &LogicalPlan, key: &Attribute) -> bool {
+    match input {
+        LogicalPlan::Projection(projection) => {
+            let made = projection.expr.iter().find_map(|e| match e {
+                Expr::Alias(a) if a.name == key.column => Some(a.expr.as_ref()),
+                _ => None,
+            });
+            match made {
+                Some(Expr::Column(_)) | None => is_new_session(&projection.input, key),
+                Some(_) => true,
+            }
+        }
+        LogicalPlan::Filter(filter) => is_new_session(&filter.input, key),
+        _ => false,
+    }
 }
 
 fn row_count() -> Expr {

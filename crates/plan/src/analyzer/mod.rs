@@ -41,6 +41,7 @@ use std::rc::Rc;
 use millstream_formats::condition::SparkError;
 use millstream_functions::{FunctionContext, Typed};
 
+pub use limit::SAMPLER;
 pub use rel::Metadata;
 use rel::Rel;
 use scope::{Names, Scope};

@@ -7,11 +7,11 @@ use arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::logical_expr::{Distinct, DistinctOn, Extension, LogicalPlan};
 use millstream_formats::condition::{ExceptionClass, SparkError};
+use millstream_functions::datetime::interval;
 
 use super::rel::{Rel, column, planner_error};
 use super::scope::Scope;
 use super::{Analyzer, errors};
-use millstream_functions::datetime::interval;
 
 use crate::ir::{self, Relation};
 use crate::nodes::{CalendarInterval, Deduplicate, EventTime, Observe, WATERMARK_DELAY_MS};

@@ -1,1 +1,359 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
+use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::util::pretty::pretty_format_batches;
+use datafusion::catalog::TableProvider;
+use datafusion::prelude::SessionContext;
+use datafusion::scalar::ScalarValue;
+use millstream_formats::condition::SparkError;
+use millstream_formats::types;
+use millstream_functions::FunctionContext;
+
+use super::analyze;
+use crate::catalog::{Catalog, Table};
+use crate::ir::{
+    Aggregate, CatalogQuery, DataSourceRead, Expr, Grouping, Join, JoinKind, Options, PythonUdf, Relation, RelationOp,
+    SortOrder, Star,
+};
+use crate::resolved::{ResolvedPlan, StreamOrigin, StreamTable};
+
+/// A catalog of views and streams by name.
+#[derive(Default)]
+pub struct TestCatalog {
+    views: HashMap<String, Arc<ResolvedPlan>>,
+}
+
+#[derive(Debug)]
+struct TestOrigin;
+
+impl StreamOrigin for TestOrigin {
+    fn name(&self) -> String {
+        "test".to_string()
+    }
+
+    fn as_any(&self) -> &(dyn std::any::Any + Send + Sync) {
+        self
+    }
+}
+
+impl Catalog for TestCatalog {
+    fn table(&self, name: &[String], _: &Options, _: bool) -> Result<Option<(Vec<String>, Table)>, SparkError> {
+        let found = name.last().and_then(|n| self.views.get(n));
+        Ok(found.map(|plan| (name.to_vec(), Table::View(Arc::clone(plan)))))
+    }
+
+    fn data_source(&self, _: &DataSourceRead) -> Result<Table, SparkError> {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("ts", types::timestamp(), true),
+            Field::new("k", DataType::Utf8, true),
+            Field::new("v", DataType::Int32, true),
+        ]));
+        Ok(Table::Stream(Arc::new(StreamTable { schema, id: 0, origin: Arc::new(TestOrigin) })))
+    }
+
+    fn cached(&self, id: &str) -> Result<Arc<ResolvedPlan>, SparkError> {
+        Err(SparkError::internal(id))
+    }
+
+    fn query(&self, query: &CatalogQuery) -> Result<Arc<dyn TableProvider>, SparkError> {
+        Err(SparkError::internal(&query.method))
+    }
+
+    fn python_function(&self, _: &str) -> Option<PythonUdf> {
+        None
+    }
+
+    fn collect(&self, plan: &ResolvedPlan) -> Result<Vec<RecordBatch>, SparkError> {
+        Ok(run(plan))
+    }
+
+    fn conf(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn function_context(&self) -> FunctionContext {
+        FunctionContext {
+            ansi: true,
+            time_zone: "UTC".into(),
+            now_us: Arc::new(AtomicI64::new(0)),
+            user: "user".into(),
+            database: "default".into(),
+        }
+    }
+}
+
+fn run(plan: &ResolvedPlan) -> Vec<RecordBatch> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let context = SessionContext::new();
+        let frame = context.execute_logical_plan(plan.plan.clone()).await.unwrap();
+        frame.collect().await.unwrap()
+    })
+}
+
+/// The rows of a relation under the names users see, sorted as text.
+fn rows(relation: &Relation) -> String {
+    let plan = analyze(relation, &TestCatalog::default()).unwrap();
+    let batches: Vec<RecordBatch> = run(&plan)
+        .into_iter()
+        .map(|b| {
+            let fields: Vec<Field> = b
+                .schema()
+                .fields()
+                .iter()
+                .zip(&plan.output)
+                .map(|(f, a)| Field::new(&a.name, f.data_type().clone(), true))
+                .collect();
+            RecordBatch::try_new(Arc::new(Schema::new(fields)), b.columns().to_vec()).unwrap()
+        })
+        .collect();
+    let text = pretty_format_batches(&batches).unwrap().to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    let (head, body) = lines.split_at(3.min(lines.len()));
+    let mut body: Vec<&str> = body.iter().filter(|l| l.starts_with('|')).copied().collect();
+    body.sort_unstable();
+    let cells = |l: &str| l.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(",");
+    head.get(1).into_iter().map(|l| cells(l)).chain(body.into_iter().map(cells)).collect::<Vec<_>>().join(" / ")
+}
+
+fn schema(relation: &Relation) -> SchemaRef {
+    analyze(relation, &TestCatalog::default()).unwrap().schema()
+}
+
+fn condition(relation: &Relation) -> String {
+    let error = analyze(relation, &TestCatalog::default()).unwrap_err();
+    format!("{} {}", error.condition().unwrap_or_default(), error.sql_state().unwrap_or_default())
+}
+
+/// `k: string, v: int` with three rows.
+fn pairs(plan_id: i64) -> Relation {
+    let schema =
+        Arc::new(Schema::new(vec![Field::new("k", DataType::Utf8, true), Field::new("v", DataType::Int32, true)]));
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(StringArray::from(vec!["a", "b", "a"])), Arc::new(Int32Array::from(vec![1, 2, 3]))];
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+    Relation { plan_id: Some(plan_id), op: Box::new(RelationOp::Local { batches: vec![batch], schema }) }
+}
+
+fn events() -> Relation {
+    let schema = Arc::new(Schema::new(vec![Field::new("ts", types::timestamp(), true)]));
+    let times = TimestampMicrosecondArray::from(vec![Some(1_000_000), Some(7_000_000), None]).with_timezone("UTC");
+    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(times)]).unwrap();
+    RelationOp::Local { batches: vec![batch], schema }.into()
+}
+
+fn stream() -> Relation {
+    RelationOp::DataSource(DataSourceRead { streaming: true, ..Default::default() }).into()
+}
+
+fn col(name: &str) -> Expr {
+    Expr::attribute(name.split('.'))
+}
+
+fn of(plan_id: i64, name: &str) -> Expr {
+    Expr::Attribute(crate::ir::Attribute { name: vec![name.into()], plan_id: Some(plan_id), metadata: false })
+}
+
+fn int(value: i32) -> Expr {
+    Expr::Literal(ScalarValue::Int32(Some(value)))
+}
+
+fn select(input: Relation, expressions: Vec<Expr>) -> Relation {
+    RelationOp::Project { input, expressions }.into()
+}
+
+fn group(input: Relation, keys: Vec<Expr>, expressions: Vec<Expr>) -> Relation {
+    RelationOp::Aggregate(Aggregate {
+        input,
+        grouping: Grouping::Keys,
+        keys,
+        expressions,
+        keys_first: true,
+        having: None,
+    })
+    .into()
+}
+
+fn sort(input: Relation, expr: Expr) -> Relation {
+    let order = vec![SortOrder { expr, ascending: true, nulls_first: true }];
+    RelationOp::Sort { input, order, global: true }.into()
+}
+
+fn join(left: Relation, right: Relation, condition: Option<Expr>, using: &[&str], kind: JoinKind) -> Relation {
+    let using = using.iter().map(|s| (*s).to_string()).collect();
+    RelationOp::Join(Join { left, right, condition, using, natural: false, kind }).into()
+}
+
+#[test]
+fn a_star_gives_all_columns_and_names_are_found_without_regard_to_case() {
+    let relation = select(pairs(1), vec![Expr::Star(Star::default()), col("V").alias("w")]);
+    assert_eq!(rows(&relation), "k,v,w / a,1,1 / a,3,3 / b,2,2");
+}
+
+#[test]
+fn a_column_taken_twice_is_given_twice() {
+    assert_eq!(rows(&select(pairs(1), vec![col("v"), col("v")])), "v,v / 1,1 / 2,2 / 3,3");
+}
+
+#[test]
+fn an_unknown_column_is_answered_with_the_nearest_names() {
+    let error = analyze(&select(pairs(1), vec![col("kk")]), &TestCatalog::default()).unwrap_err();
+    assert_eq!(error.condition(), Some("UNRESOLVED_COLUMN.WITH_SUGGESTION"));
+    assert_eq!(error.parameters()["proposal"], "`k`, `v`");
+}
+
+#[test]
+fn groups_are_counted_under_their_keys() {
+    let count = Expr::call("count", vec![int(1)]).alias("count");
+    assert_eq!(rows(&group(pairs(1), vec![col("k")], vec![count])), "k,count / a,2 / b,1");
+}
+
+#[test]
+fn an_aggregate_without_an_alias_is_named_after_itself() {
+    let relation = group(
+        pairs(1),
+        vec![],
+        vec![Expr::call("count", vec![Expr::Star(Star::default())]), Expr::call("SUM", vec![col("v")])],
+    );
+    assert_eq!(rows(&relation), "count(1),sum(v) / 3,6");
+    assert!(!schema(&relation).field(0).is_nullable());
+}
+
+#[test]
+fn a_column_that_is_no_key_is_refused() {
+    assert_eq!(condition(&group(pairs(1), vec![col("k")], vec![col("v")])), "MISSING_AGGREGATION 42803");
+    let list = vec![col("v"), Expr::call("max", vec![col("v")])];
+    assert_eq!(condition(&select(pairs(1), list)), "MISSING_GROUP_BY 42803");
+}
+
+#[test]
+fn rows_are_ordered_by_a_column_that_is_not_selected() {
+    let relation = select(sort(select(pairs(1), vec![col("k")]), col("v")), vec![col("k")]);
+    assert_eq!(rows(&relation), "k / a / a / b");
+    let plan = analyze(&relation, &TestCatalog::default()).unwrap();
+    assert_eq!(plan.plan.schema().fields().len(), 1);
+}
+
+#[test]
+fn rows_are_ordered_by_an_aggregate_that_is_not_selected() {
+    let grouped = group(pairs(1), vec![col("k")], vec![]);
+    assert_eq!(rows(&sort(grouped, Expr::call("sum", vec![col("v")]))), "k / a / b");
+}
+
+#[test]
+fn a_reference_to_a_data_frame_holds_through_operators_that_pass_the_column_on() {
+    let renamed = select(pairs(1), vec![col("k"), col("v").alias("k2")]);
+    let relation = select(renamed.clone(), vec![of(1, "k")]);
+    assert_eq!(rows(&relation), "k / a / a / b");
+    assert_eq!(condition(&select(renamed, vec![of(1, "v")])), "CANNOT_RESOLVE_DATAFRAME_COLUMN 42704");
+}
+
+#[test]
+fn a_join_using_a_key_gives_it_once_and_keeps_both_sides_within_reach() {
+    let relation = join(pairs(1), pairs(2), None, &["k"], JoinKind::Inner);
+    assert_eq!(rows(&relation), "k,v,v / a,1,1 / a,1,3 / a,3,1 / a,3,3 / b,2,2");
+    let taken = select(relation, vec![of(2, "k"), of(1, "v")]);
+    assert_eq!(rows(&taken), "k,v / a,1 / a,1 / a,3 / a,3 / b,2");
+}
+
+#[test]
+fn a_full_join_merges_the_keys() {
+    let left = RelationOp::Limit { input: pairs(1), limit: int(1) }.into();
+    let relation = join(left, select(pairs(2), vec![col("k")]), None, &["k"], JoinKind::FullOuter);
+    assert_eq!(rows(&relation), "k,v / a,1 / a,1 / b,");
+}
+
+#[test]
+fn a_self_join_leaves_the_side_of_a_reference_open() {
+    let condition_of = |e| join(pairs(1), pairs(1), Some(e), &[], JoinKind::Inner);
+    assert_eq!(
+        condition(&condition_of(Expr::call("=", vec![of(1, "k"), of(1, "k")]))),
+        "AMBIGUOUS_COLUMN_REFERENCE 42702"
+    );
+}
+
+#[test]
+fn a_window_keeps_the_watermark_and_leaves_rows_without_time_out() {
+    let marked = RelationOp::WithWatermark { input: events(), event_time: "ts".into(), delay: "10 seconds".into() };
+    let window = Expr::call("window", vec![col("ts"), Expr::string("5 seconds")]);
+    let count = Expr::call("count", vec![int(1)]).alias("count");
+    let relation = group(marked.into(), vec![window], vec![count]);
+    let schema = schema(&relation);
+    assert_eq!(schema.field(0).name(), "window");
+    assert!(!schema.field(0).is_nullable());
+    assert_eq!(schema.field(0).metadata()["spark.watermarkDelayMs"], "10000");
+    assert_eq!(schema.field(0).metadata()["spark.timeWindow"], "true");
+    let plan = analyze(&relation, &TestCatalog::default()).unwrap();
+    assert_eq!(plan.plan.schema().field(0).metadata()["spark.watermarkDelayMs"], "10000");
+}
+
+#[test]
+fn sliding_windows_hold_a_row_each() {
+    let window = Expr::call("window", vec![col("ts"), Expr::string("10 seconds"), Expr::string("5 seconds")]);
+    let plan = analyze(&select(events(), vec![window]), &TestCatalog::default()).unwrap();
+    assert!(plan.output[0].nullable);
+    assert!(plan.plan.display_indent().to_string().contains("Generate"), "{}", plan.plan.display_indent());
+}
+
+#[test]
+fn a_filter_must_be_boolean() {
+    let relation = RelationOp::Filter { input: pairs(1), condition: col("v") }.into();
+    assert_eq!(condition(&relation), "DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN 42K09");
+}
+
+#[test]
+fn a_union_widens_types_and_takes_the_names_of_the_left() {
+    let one = |e| select(RelationOp::OneRow.into(), vec![e]);
+    let union = |left, right, all| {
+        Relation::from(RelationOp::SetOperation(crate::ir::SetOperation {
+            left,
+            right,
+            kind: crate::ir::SetKind::Union,
+            all,
+            by_name: false,
+            allow_missing: false,
+        }))
+    };
+    let long = Expr::Literal(ScalarValue::Int64(Some(2)));
+    let relation = union(one(int(1).alias("a")), one(long.alias("b")), true);
+    assert_eq!(rows(&relation), "a / 1 / 2");
+    assert_eq!(schema(&relation).field(0).data_type(), &DataType::Int64);
+    assert_eq!(rows(&union(one(int(1)), one(int(1)), false)), "1 / 1");
+    assert_eq!(condition(&union(pairs(1), one(int(1)), true)), "NUM_COLUMNS_MISMATCH 42826");
+}
+
+#[test]
+fn a_difference_drops_equal_rows_and_with_all_one_for_one() {
+    let except = |all| {
+        Relation::from(RelationOp::SetOperation(crate::ir::SetOperation {
+            left: select(pairs(1), vec![col("k")]),
+            right: RelationOp::Limit { input: select(pairs(2), vec![col("k")]), limit: int(1) }.into(),
+            kind: crate::ir::SetKind::Except,
+            all,
+            by_name: false,
+            allow_missing: false,
+        }))
+    };
+    assert_eq!(rows(&except(false)), "k / b");
+    assert_eq!(rows(&except(true)), "k / a / b");
+}
+
+#[test]
+fn columns_are_added_replaced_renamed_and_dropped() {
+    let added =
+        RelationOp::WithColumns { input: pairs(1), columns: vec![col("v").alias("K"), int(7).alias("n")] }.into();
+    let renamed: Relation =
+        RelationOp::WithColumnsRenamed { input: added, renames: vec![("n".into(), "m".into())] }.into();
+    assert_eq!(rows(&renamed), "K,v,m / 1,1,7 / 2,2,7 / 3,3,7");
+    let dropped = RelationOp::Drop { input: renamed, columns: vec![col("k")], names: vec!["nope".into()] }.into();
+    assert_eq!(rows(&dropped), "v,m / 1,7 / 2,7 / 3,7");
+}
+
+#[test]
+fn a_stream_is_a_leaf_of_a_streaming_plan() {
+    let plan = analyze(&select(stream(), vec![col("k")]), &TestCatalog::default()).unwrap();
+    assert!(plan.streaming);
+}
