@@ -4,6 +4,10 @@
 pub mod calendar;
 pub mod condition;
 pub mod hash;
+pub mod json;
+pub mod options;
+pub mod pattern;
+pub mod record;
 pub mod row;
 pub mod text;
 pub mod types;
