@@ -116,11 +116,8 @@ impl Kernel {
 pub fn is_fallible(expr: &Expr) -> bool {
     use datafusion::common::tree_node::TreeNode;
     expr.exists(|e| {
-        Ok(match e {
-            Expr::ScalarFunction(call) => as_kernel(&call.func).is_some_and(|k| k.fallible),
-            Expr::Cast(_) => true,
-            _ => false,
-        })
+        let Expr::ScalarFunction(call) = e else { return Ok(false) };
+        Ok(as_kernel(&call.func).is_some_and(|k| k.fallible))
     })
     .unwrap_or(true)
 }

@@ -17,11 +17,13 @@ pub mod kernel;
 mod registry;
 pub mod rows;
 mod sql_text;
+#[cfg(test)]
+pub(crate) mod test_context;
 pub mod text;
 mod typed;
 pub use millstream_formats::types;
 
-pub use cast::cast;
+pub use cast::{cast, sql_value};
 pub use registry::{AggregateCall, Function, FunctionContext, HigherOrder, Lambda, lookup};
 pub use sql_text::{call_text, sql_text};
 pub use typed::Typed;
