@@ -3,6 +3,7 @@
 
 pub mod analyzer;
 pub mod catalog;
+pub mod explain;
 pub mod ir;
 pub mod nodes;
 mod range;
