@@ -3,8 +3,10 @@
 
 pub mod calendar;
 pub mod condition;
+pub mod files;
 pub mod hash;
 pub mod json;
+pub mod log;
 pub mod options;
 pub mod pattern;
 pub mod record;

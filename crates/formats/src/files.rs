@@ -1,0 +1,304 @@
+//! How files of a checkpoint are written, read and removed: whole, named in every error, and by Spark's rules.
+//!
+//! A file is written to `.<name>.<uuid>.tmp` beside it and renamed, so that it exists whole or not at all; with
+//! [`Writer::fsync`] it is synced before and its directory after, so that it survives a power cut. Hadoop's side files
+//! (`.<name>.crc`) are not written, and removed before the file they belong to is replaced or removed: one left behind
+//! without its file stops Spark.
+//!
+//! Fail points (cargo feature `failpoints`), for each role a writer names: `<role>::create`, `::write`, `::sync`, `::rename`,
+//! `::sync_dir`, `::remove`. They are called before the step; one set to `return` makes it fail with an I/O error.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::condition::{ExceptionClass, SparkError};
+
+/// Why a file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The file does not exist.
+    #[error("{} does not exist", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that must be new exists.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The content is not what was written, or not what belongs there.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file is of a version or kind that is not read.
+    #[error("{} cannot be read: {reason}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        reason: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried: `read`, `write`, `sync`, …
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl FileError {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Missing { path }
+            | Self::Exists { path }
+            | Self::Damaged { path, .. }
+            | Self::Unsupported { path, .. }
+            | Self::Io { path, .. } => path,
+        }
+    }
+
+    pub(crate) fn damaged(path: &Path, reason: impl ToString) -> Self {
+        Self::Damaged { path: path.to_path_buf(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn unsupported(path: &Path, reason: impl ToString) -> Self {
+        Self::Unsupported { path: path.to_path_buf(), reason: reason.to_string() }
+    }
+
+    /// An error of the operating system; a missing file is told apart.
+    pub fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        if source.kind() == io::ErrorKind::NotFound {
+            Self::Missing { path }
+        } else {
+            Self::Io { path, action, source }
+        }
+    }
+}
+
+impl From<FileError> for SparkError {
+    fn from(error: FileError) -> Self {
+        SparkError::plain(ExceptionClass::Spark, format!("The checkpoint cannot be used: {error}."))
+    }
+}
+
+/// The whole content of a file.
+///
+/// # Errors
+/// If it does not exist or cannot be read.
+pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    fs::read(path).map_err(|e| FileError::io(path, "read", e))
+}
+
+/// The whole content of a text file.
+///
+/// # Errors
+/// If it does not exist, cannot be read, or is no UTF-8.
+pub fn read_text(path: &Path) -> Result<String, FileError> {
+    String::from_utf8(read(path)?).map_err(|_| FileError::damaged(path, "it is no UTF-8 text"))
+}
+
+/// The names of the entries of a directory in no order; none if it does not exist. Names that are no UTF-8 are not
+/// ours and left out.
+///
+/// # Errors
+/// If the directory cannot be read.
+pub fn names(dir: &Path) -> Result<Vec<String>, FileError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(FileError::io(dir, "list", e)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|e| FileError::io(dir, "list", e))?;
+        names.extend(entry.file_name().into_string());
+    }
+    Ok(names)
+}
+
+/// The side file of Hadoop that belongs to a file: `.<name>.crc`.
+fn crc_path(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    Some(path.with_file_name(format!(".{name}.crc")))
+}
+
+fn io_step(path: &Path, action: &'static str, step: impl FnOnce() -> io::Result<()>) -> Result<(), FileError> {
+    step().map_err(|source| FileError::Io { path: path.to_path_buf(), action, source })
+}
+
+/// Calls the fail point of a step; nothing without the feature `failpoints`.
+fn fail_point(role: &str, step: &str) -> io::Result<()> {
+    let _ = (role, step);
+    fail::fail_point!(&format!("{role}::{step}"), |message| Err(io::Error::other(
+        message.unwrap_or_else(|| format!("the fail point {role}::{step}"))
+    )));
+    Ok(())
+}
+
+/// Writes and removes files of one role (`offsets`, `delta`, …: the name of its fail points).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Writer {
+    /// What the files are for.
+    pub role: &'static str,
+    /// Whether a file is on disk, not only in the system's cache, when writing it returns.
+    pub fsync: bool,
+}
+
+impl Writer {
+    /// Writes a file that may exist.
+    ///
+    /// # Errors
+    /// If a step fails; the file is then as it was before, or (if only the directory could not be synced) new.
+    pub fn replace(&self, path: &Path, content: &[u8]) -> Result<(), FileError> {
+        let temporary = self.write_temporary(path, content)?;
+        self.finish(path, &temporary, |temporary| fs::rename(temporary, path))
+    }
+
+    /// Writes a file that must not exist.
+    ///
+    /// # Errors
+    /// [`FileError::Exists`], also if another process was first; otherwise as [`Writer::replace`].
+    pub fn create(&self, path: &Path, content: &[u8]) -> Result<(), FileError> {
+        let temporary = self.write_temporary(path, content)?;
+        self.finish(path, &temporary, |temporary| {
+            // A link, unlike a rename, fails if the name is taken.
+            match fs::hard_link(temporary, path) {
+                Err(e) if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => {
+                    if fs::exists(path)? {
+                        return Err(io::ErrorKind::AlreadyExists.into());
+                    }
+                    fs::rename(temporary, path)
+                }
+                linked => linked.and_then(|()| fs::remove_file(temporary)),
+            }
+        })
+    }
+
+    fn write_temporary(&self, path: &Path, content: &[u8]) -> Result<PathBuf, FileError> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let temporary = path.with_file_name(format!(".{name}.{}.tmp", uuid::Uuid::new_v4()));
+        let mut file = self.open(path, &temporary)?;
+        let written = io_step(path, "write", || fail_point(self.role, "write").and_then(|()| file.write_all(content)))
+            .and_then(|()| {
+                if !self.fsync {
+                    return Ok(());
+                }
+                io_step(path, "sync", || fail_point(self.role, "sync").and_then(|()| file.sync_data()))
+            });
+        if let Err(error) = written {
+            // What remains is only rubbish that no one reads; the first error is the one to report.
+            let _ = fs::remove_file(&temporary);
+            return Err(error);
+        }
+        Ok(temporary)
+    }
+
+    fn open(&self, path: &Path, temporary: &Path) -> Result<File, FileError> {
+        io_step(path, "create", || fail_point(self.role, "create"))?;
+        let create = || File::create_new(temporary);
+        let opened = match (create(), path.parent()) {
+            (Err(e), Some(dir)) if e.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(dir).and_then(|()| create())
+            }
+            (opened, _) => opened,
+        };
+        opened.map_err(|source| FileError::Io { path: path.to_path_buf(), action: "create", source })
+    }
+
+    fn finish(
+        &self,
+        path: &Path,
+        temporary: &Path,
+        rename: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<(), FileError> {
+        let renamed = remove_if_exists(crc_path(path).as_deref())
+            .and_then(|()| fail_point(self.role, "rename"))
+            .and_then(|()| rename(temporary));
+        if let Err(source) = renamed {
+            let _ = fs::remove_file(temporary);
+            let path = path.to_path_buf();
+            return Err(match source.kind() {
+                io::ErrorKind::AlreadyExists => FileError::Exists { path },
+                _ => FileError::Io { path, action: "rename", source },
+            });
+        }
+        if self.fsync { self.sync_dir(path) } else { Ok(()) }
+    }
+
+    fn sync_dir(&self, path: &Path) -> Result<(), FileError> {
+        let Some(dir) = path.parent() else { return Ok(()) };
+        io_step(dir, "sync", || fail_point(self.role, "sync_dir").and_then(|()| File::open(dir)?.sync_all()))
+    }
+
+    /// Removes a file and its side file; one that does not exist is fine.
+    ///
+    /// # Errors
+    /// If it exists and cannot be removed.
+    pub fn remove(&self, path: &Path) -> Result<(), FileError> {
+        io_step(path, "remove", || {
+            fail_point(self.role, "remove")?;
+            remove_if_exists(crc_path(path).as_deref())?;
+            remove_if_exists(Some(path))
+        })
+    }
+}
+
+fn remove_if_exists(path: Option<&Path>) -> io::Result<()> {
+    match path.map(fs::remove_file) {
+        Some(Err(e)) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WRITER: Writer = Writer { role: "test", fsync: true };
+
+    #[test]
+    fn a_file_is_created_once_and_replaced_at_will() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/7");
+        WRITER.create(&path, b"one").unwrap();
+        assert!(matches!(WRITER.create(&path, b"two"), Err(FileError::Exists { .. })));
+        assert_eq!(read(&path).unwrap(), b"one");
+        WRITER.replace(&path, b"three").unwrap();
+        assert_eq!(read_text(&path).unwrap(), "three");
+        assert_eq!(names(path.parent().unwrap()).unwrap(), ["7"]);
+    }
+
+    #[test]
+    fn side_files_go_with_their_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, crc) = (dir.path().join("7"), dir.path().join(".7.crc"));
+        for step in 0..2 {
+            fs::write(&crc, "stale").unwrap();
+            if step == 0 { WRITER.create(&path, b"x") } else { WRITER.remove(&path) }.unwrap();
+            assert!(!crc.exists());
+        }
+        assert!(!path.exists());
+        WRITER.remove(&path).unwrap();
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let error = read(Path::new("/nowhere/offsets/3")).unwrap_err();
+        assert_eq!(error.to_string(), "/nowhere/offsets/3 does not exist");
+        assert!(names(Path::new("/nowhere")).unwrap().is_empty());
+    }
+}
