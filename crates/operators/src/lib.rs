@@ -16,6 +16,7 @@ mod query;
 mod scan;
 mod stores;
 pub mod stream_plan;
+mod tail;
 #[cfg(test)]
 mod tests;
 

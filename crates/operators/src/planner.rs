@@ -15,7 +15,7 @@ use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggrega
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
-use millstream_plan::nodes::{Deduplicate, EventTime, Generate, Observe, WATERMARK_DELAY_MS};
+use millstream_plan::nodes::{Deduplicate, EventTime, Generate, Observe, Tail, WATERMARK_DELAY_MS};
 use parking_lot::Mutex;
 
 use crate::aggregate::{Layout, StateAggregateExec};
@@ -25,6 +25,7 @@ use crate::generate::GenerateExec;
 use crate::logical::{Stateful, StatefulKind};
 use crate::stores::{CurrentBatch, NoDataBatch, OperatorState, StoreSpec};
 use crate::stream_plan::{OutputMode, StreamSettings};
+use crate::tail::TailExec;
 
 /// Plans the nodes of `millstream_plan::nodes`.
 #[derive(Default)]
@@ -88,6 +89,9 @@ impl ExtensionPlanner for NodePlanner {
         }
         if let Some(node) = node.as_any().downcast_ref::<EventTime>() {
             return event_time(node, input).map(Some);
+        }
+        if let Some(node) = node.as_any().downcast_ref::<Tail>() {
+            return Ok(Some(Arc::new(TailExec::new(Arc::clone(input), node.rows))));
         }
         if let Some(node) = node.as_any().downcast_ref::<Stateful>() {
             let Some(build) = &self.stream else { return plan_err!("a stateful operator in a batch query") };

@@ -46,7 +46,11 @@ pub(crate) fn events() -> LogicalPlanBuilder {
     let table = StreamTable { schema: Arc::new(Schema::new(fields)), id, origin: Arc::new(ByHand) };
     LogicalPlanBuilder::scan(format!("t{id}"), provider_as_source(Arc::new(table)), None)
         .and_then(|b| {
-            let columns: Vec<Expr> = b.schema().iter().map(|(q, f)| Expr::Column(Column::new(q.cloned(), f.name())).alias(f.name())).collect();
+            let columns: Vec<Expr> = b
+                .schema()
+                .iter()
+                .map(|(q, f)| Expr::Column(Column::new(q.cloned(), f.name())).alias(f.name()))
+                .collect();
             b.project(columns)
         })
         .unwrap()
@@ -71,7 +75,8 @@ pub(crate) fn context() -> FunctionContext {
 
 /// An aggregate over columns, under a name.
 pub(crate) fn aggregate(name: &str, arguments: &[(&str, DataType)], alias: &str) -> Expr {
-    let arguments = arguments.iter().map(|(name, t)| Typed::new(col(Column::new_unqualified(*name)), t.clone(), true)).collect();
+    let arguments =
+        arguments.iter().map(|(name, t)| Typed::new(col(Column::new_unqualified(*name)), t.clone(), true)).collect();
     let call = AggregateCall { arguments, distinct: false, ignore_nulls: false, within_group: vec![] };
     let Some(Function::Aggregate(build)) = lookup(name) else { panic!("no aggregate {name}") };
     build(name, &call, &context()).unwrap().expr.alias(alias)
@@ -119,9 +124,8 @@ impl TestQuery {
     pub fn batch_at(&mut self, leaves: &[&[Row]], watermark_ms: i64) -> Result<Vec<String>, SparkError> {
         for (index, (table, leaf)) in self.plan.sources().iter().zip(leaves).enumerate() {
             let parts = leaf.chunks(leaf.len().div_ceil(2).max(1));
-            let parts: Vec<Rows> = parts
-                .map(|part| Box::new(std::iter::once(Ok(rows(&table.schema, part)))) as Rows)
-                .collect();
+            let parts: Vec<Rows> =
+                parts.map(|part| Box::new(std::iter::once(Ok(rows(&table.schema, part)))) as Rows).collect();
             self.plan.set_rows(index, parts);
         }
         let batch = Batch {
@@ -164,7 +168,10 @@ fn update_mode_gives_out_the_touched_groups() {
     let dir = tempfile::tempdir().unwrap();
     let plan = events().aggregate(vec![col(Column::new_unqualified("#k"))], counts()).unwrap();
     let mut query = TestQuery::start(plan, OutputMode::Update, dir.path(), 3);
-    assert_eq!(query.batch(&[&[(Some("a"), Some(1), 0), (Some("b"), Some(2), 0), (Some("a"), Some(3), 0)]]).unwrap(), ["a,2,4", "b,1,2"]);
+    assert_eq!(
+        query.batch(&[&[(Some("a"), Some(1), 0), (Some("b"), Some(2), 0), (Some("a"), Some(3), 0)]]).unwrap(),
+        ["a,2,4", "b,1,2"]
+    );
     assert_eq!(query.batch(&[&[(Some("b"), Some(10), 0), (Some("c"), None, 0)]]).unwrap(), ["b,2,12", "c,0,"]);
     let progress = &query.plan.progress()[0];
     assert_eq!((progress.rows_total, progress.rows_updated), (3, 2));
@@ -180,7 +187,8 @@ fn complete_mode_gives_out_all_groups_and_a_global_aggregate_one_row_without_inp
     assert_eq!(query.batch(&[&[(None, Some(2), 0)]]).unwrap(), [",1,2", "a,1,1"]);
 
     let dir = tempfile::tempdir().unwrap();
-    let mut query = TestQuery::start(events().aggregate(Vec::<Expr>::new(), counts()).unwrap(), OutputMode::Update, dir.path(), 3);
+    let mut query =
+        TestQuery::start(events().aggregate(Vec::<Expr>::new(), counts()).unwrap(), OutputMode::Update, dir.path(), 3);
     assert_eq!(query.batch(&[&[]]).unwrap(), ["0,"]);
     assert_eq!(query.batch(&[&[(None, Some(2), 0), (None, Some(5), 0)]]).unwrap(), ["2,7"]);
     assert_eq!(query.batch(&[&[]]).unwrap(), ["2,7"]);
@@ -195,7 +203,9 @@ fn append_mode_gives_out_what_the_watermark_has_closed_and_drops_late_rows() {
     assert_eq!(query.plan.event_times()[0].max_ms, 20_000);
     assert!(query.plan.wants_batch(10_000, Batch::default()));
     assert_eq!(query.batch_at(&[&[]], 10_000).unwrap(), ["1970-01-01T00:00:05Z,1,1"]);
-    assert!(query.batch_at(&[&[(None, Some(1), 10), (None, Some(1), 9), (None, Some(7), 20)]], 10_000).unwrap().is_empty());
+    assert!(
+        query.batch_at(&[&[(None, Some(1), 10), (None, Some(1), 9), (None, Some(7), 20)]], 10_000).unwrap().is_empty()
+    );
     let progress = &query.plan.progress()[0];
     assert_eq!((progress.rows_total, progress.rows_updated, progress.rows_dropped_by_watermark), (1, 1, 2));
     assert_eq!(query.batch_at(&[&[]], 20_000).unwrap(), ["1970-01-01T00:00:20Z,2,9"]);

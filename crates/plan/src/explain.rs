@@ -123,7 +123,8 @@ fn collect_names(plan: &LogicalPlan, names: &mut HashMap<String, String>) {
         if let Expr::Alias(alias) = expr
             && let Expr::Column(column) = alias.expr.as_ref()
         {
-            let name = if column.relation.is_some() { Some(column.name.clone()) } else { names.get(&column.name).cloned() };
+            let name =
+                if column.relation.is_some() { Some(column.name.clone()) } else { names.get(&column.name).cloned() };
             names.extend(name.map(|name| (alias.name.clone(), name)));
         }
     }
@@ -155,7 +156,11 @@ fn describe(plan: &LogicalPlan, names: &Names, form: Form) -> String {
         LogicalPlan::Filter(f) => names.readable(&f.predicate.to_string()),
         LogicalPlan::Aggregate(a) => {
             let (keys, functions) = (names.list(&a.group_expr), names.list(&a.aggr_expr));
-            if form == Form::Physical { format!("(keys={keys}, functions={functions})") } else { format!("{keys}, {functions}") }
+            if form == Form::Physical {
+                format!("(keys={keys}, functions={functions})")
+            } else {
+                format!("{keys}, {functions}")
+            }
         }
         LogicalPlan::Sort(s) => {
             let keys: Vec<String> = s.expr.iter().map(|k| names.readable(&k.to_string())).collect();
@@ -165,7 +170,12 @@ fn describe(plan: &LogicalPlan, names: &Names, form: Form) -> String {
             let on = j.on.iter().map(|(l, r)| names.readable(&format!("({l} = {r})")));
             let filter = j.filter.iter().map(|f| names.readable(&f.to_string()));
             let conditions: Vec<String> = on.chain(filter).collect();
-            format!("{}{}{}", join_name(j.join_type), if conditions.is_empty() { "" } else { ", " }, conditions.join(" AND "))
+            format!(
+                "{}{}{}",
+                join_name(j.join_type),
+                if conditions.is_empty() { "" } else { ", " },
+                conditions.join(" AND ")
+            )
         }
         LogicalPlan::Window(w) => names.list(&w.window_expr),
         LogicalPlan::Limit(l) => l.fetch.iter().chain(&l.skip).map(|n| n.to_string()).collect::<Vec<_>>().join(", "),
@@ -217,7 +227,11 @@ fn operator_name(plan: &LogicalPlan, form: Form) -> &'static str {
         LogicalPlan::Distinct(_) => "Deduplicate",
         LogicalPlan::EmptyRelation(e) if e.produce_one_row => "OneRowRelation",
         LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
-            if physical { "LocalTableScan" } else { "LocalRelation" }
+            if physical {
+                "LocalTableScan"
+            } else {
+                "LocalRelation"
+            }
         }
         LogicalPlan::TableScan(scan) => {
             let streaming = source_as_provider(&scan.source).is_ok_and(|provider| {

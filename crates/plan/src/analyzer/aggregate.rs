@@ -321,7 +321,8 @@ impl Analyzer<'_> {
         if sets.is_some() {
             mark_nullable_keys(&mut items, &keys);
         }
-        let grouping = Grouping { keys, sets, explicit: true };
+        let explicit = !keys.is_empty() || sets.is_some();
+        let grouping = Grouping { keys, sets, explicit };
         let having = having.map(|h| self.having(h, &rel, &items)).transpose()?;
         let select = Select { input: rel, grouping: Some(grouping), items, having };
         Ok(select.build(vec![])?.0)
