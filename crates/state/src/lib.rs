@@ -1,1 +1,18 @@
-//! Placeholder.
+//! Versioned state of stateful operators: one [`StateStore`] per operator partition, kept in memory as the bytes its files
+//! hold and made durable as Spark's `<version>.delta` and `<version>.snapshot`.
+//!
+//! Not here: what rows mean (`operators`), when a batch commits (`engine`), the layout of bytes (`formats`).
+
+mod arena;
+mod error;
+mod expiry;
+mod files;
+mod location;
+mod maintenance;
+mod prefix;
+mod rows;
+mod store;
+
+pub use location::StoreLocation;
+pub use maintenance::{Maintenance, MaintenanceReport};
+pub use store::{StateStore, StoreMetrics, StoreOptions, TimeOf};

@@ -49,4 +49,25 @@ impl KeyPrefix {
         }
         Some(())
     }
+
+    /// Whether the first fields of `row` are those of `prefix`, a row that [`KeyPrefix::cut`] or an encoder made.
+    pub fn begins(&self, row: &[u8], prefix: &[u8]) -> bool {
+        self.types.iter().take(self.prefix).enumerate().all(|(index, data_type)| {
+            let null = null_bit(row, index);
+            if null != null_bit(prefix, index) {
+                return false;
+            }
+            let ours = field_bytes(data_type, row, self.types.len(), index);
+            null || (ours.is_some() && ours == field_bytes(data_type, prefix, self.prefix, index))
+        })
+    }
+}
+
+/// The bytes of a value that is not null.
+fn field_bytes<'a>(data_type: &DataType, row: &'a [u8], fields: usize, index: usize) -> Option<&'a [u8]> {
+    if fixed_width(data_type).is_none() {
+        return super::slot::get_bytes(row, fields, index);
+    }
+    let slot = null_bits_width(fields) + index * 8;
+    row.get(slot..slot + 8)
 }

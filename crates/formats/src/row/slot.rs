@@ -61,7 +61,7 @@ pub fn set_bool(row: &mut [u8], fields: usize, index: usize, value: bool) {
 pub fn get_bytes(row: &[u8], fields: usize, index: usize) -> Option<&[u8]> {
     let word = get(row, fields, index).map(u64::from_le_bytes)?;
     let (start, size) = ((word >> 32) as usize, word as u32 as usize);
-    row.get(start..start + size)
+    row.get(start..start.checked_add(size)?)
 }
 
 fn get(row: &[u8], fields: usize, index: usize) -> Option<[u8; 8]> {

@@ -176,6 +176,8 @@ fn a_prefix_is_the_row_of_the_first_fields() {
         for row in 0..3 {
             assert!(prefix.cut(rows.row(row), &mut cut));
             assert_eq!(cut, expected.row(row), "{count} fields of row {row}");
+            let begins = |other| prefix.begins(rows.row(row), expected.row(other));
+            assert!(begins(row) && !(count > 1 && begins((row + 1) % 3)), "{count} fields of row {row}");
         }
     }
 }

@@ -30,7 +30,7 @@ mod json;
 mod names;
 
 pub use json::{from_json, schema_from_json, schema_to_json, to_json};
-pub use names::{field_ddl, schema_ddl, simple_name, simple_string, sql_name, tree_string, type_name};
+pub use names::{field_ddl, schema_ddl, simple_name, simple_string, sql_name, to_string, tree_string, type_name};
 
 /// Key of the field metadata that holds Spark's name of a type which Arrow cannot tell from a wider one.
 pub const DECLARED_TYPE: &str = "millstream.type";
@@ -99,4 +99,24 @@ pub fn day_time_interval() -> DataType {
 /// `time`.
 pub fn time() -> DataType {
     DataType::Time64(TimeUnit::Nanosecond)
+}
+
+/// The field with every null allowed: in itself, its elements, its values and its fields.
+pub fn nullable_at_any_depth(field: &Field) -> Field {
+    let data_type = match field.data_type() {
+        DataType::List(element) => DataType::List(Arc::new(nullable_at_any_depth(element))),
+        DataType::Map(entries, sorted) => match key_and_value(entries) {
+            Some((key, value)) => {
+                let key = nullable_at_any_depth(key).with_nullable(false);
+                let both = Fields::from(vec![key, nullable_at_any_depth(value)]);
+                DataType::Map(Arc::new(entries.as_ref().clone().with_data_type(DataType::Struct(both))), *sorted)
+            }
+            None => field.data_type().clone(),
+        },
+        DataType::Struct(fields) if !is_variant(fields) => {
+            DataType::Struct(fields.iter().map(|field| nullable_at_any_depth(field)).collect())
+        }
+        other => other.clone(),
+    };
+    field.clone().with_data_type(data_type).with_nullable(true)
 }

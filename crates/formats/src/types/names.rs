@@ -132,6 +132,41 @@ pub fn schema_ddl(fields: &Fields) -> String {
     fields.iter().map(|field| field_ddl(field)).collect::<Vec<_>>().join(",")
 }
 
+/// Spark's `toString`, which some error messages show: `StructType(StructField(a,IntegerType,true))`.
+pub fn to_string(data_type: &DataType) -> String {
+    let name = match data_type {
+        DataType::Decimal128(precision, scale) => return format!("DecimalType({precision},{scale})"),
+        DataType::Duration(_) => return "DayTimeIntervalType(0,3)".to_string(),
+        DataType::Interval(IntervalUnit::YearMonth) => return "YearMonthIntervalType(0,1)".to_string(),
+        DataType::Interval(_) => "CalendarInterval",
+        DataType::Time64(_) => return "TimeType(6)".to_string(),
+        DataType::Null => "Null",
+        DataType::Timestamp(_, None) => "TimestampNTZ",
+        DataType::List(element) => {
+            return format!("ArrayType({},{})", to_string(element.data_type()), element.is_nullable());
+        }
+        DataType::Map(entries, _) => match key_and_value(entries) {
+            Some((key, value)) => {
+                let (key, nullable) = (to_string(key.data_type()), value.is_nullable());
+                return format!("MapType({key},{},{nullable})", to_string(value.data_type()));
+            }
+            None => "Map",
+        },
+        DataType::Struct(fields) if !is_variant(fields) => {
+            let field =
+                |f: &FieldRef| format!("StructField({},{},{})", f.name(), to_string(f.data_type()), f.is_nullable());
+            return format!("StructType({})", fields.iter().map(field).collect::<Vec<_>>().join(","));
+        }
+        other => {
+            let name = type_name(other);
+            let mut letters = name.chars();
+            let first = letters.next().map(|c| c.to_ascii_uppercase());
+            return first.into_iter().chain(letters).chain("Type".chars()).collect();
+        }
+    };
+    format!("{name}Type")
+}
+
 /// The text of `printSchema`, ending in a line feed; `depth_max` levels if given and not 0.
 pub fn tree_string(fields: &Fields, depth_max: Option<usize>) -> String {
     let depth = depth_max.filter(|depth| *depth > 0).unwrap_or(usize::MAX);

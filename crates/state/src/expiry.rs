@@ -1,0 +1,56 @@
+//! Which entries are old enough to go, without looking at the others.
+//!
+//! Entries are grouped by the second (2^20 µs) of their time. Nothing is taken out when an entry changes or goes: whoever
+//! takes a group asks the arena whether an entry lives and what its time is now. An entry may occur more than once.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::arena::Address;
+use crate::store::TimeOf;
+
+const GROUP_BITS: u32 = 20;
+
+pub(crate) struct ExpiryIndex {
+    time_of: TimeOf,
+    groups: BTreeMap<i64, Vec<Address>>,
+}
+
+impl fmt::Debug for ExpiryIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExpiryIndex").field("groups", &self.groups.len()).finish_non_exhaustive()
+    }
+}
+
+impl ExpiryIndex {
+    pub(crate) fn new(time_of: TimeOf) -> Self {
+        Self { time_of, groups: BTreeMap::new() }
+    }
+
+    pub(crate) fn time(&self, key: &[u8], value: &[u8]) -> Option<i64> {
+        (self.time_of)(key, value)
+    }
+
+    pub(crate) fn add(&mut self, key: &[u8], value: &[u8], address: Address) {
+        if let Some(time) = self.time(key, value) {
+            self.groups.entry(time >> GROUP_BITS).or_default().push(address);
+        }
+    }
+
+    /// Takes out every group that may hold a time of at most `bound`.
+    pub(crate) fn take_due(&mut self, bound: i64) -> Vec<Address> {
+        let later = match (bound >> GROUP_BITS).checked_add(1) {
+            Some(next) => self.groups.split_off(&next),
+            None => BTreeMap::new(),
+        };
+        std::mem::replace(&mut self.groups, later).into_values().flatten().collect()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.groups.clear();
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.groups.values().map(|group| group.capacity() * size_of::<Address>() + 48).sum()
+    }
+}
