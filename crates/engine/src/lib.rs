@@ -1,1 +1,24 @@
-//! Placeholder.
+//! A streaming query: trigger, offsets, micro-batch, watermark, commit, progress, recovery, and the queries of a session.
+//!
+//! Each query runs on a thread of its own, which is the only one to touch its plan, sources, sink and logs. Handles
+//! ([`StreamingQuery`]) and the [`QueryManager`] may be used from any thread.
+//!
+//! Invariants: a batch in `commits` is never run again; a batch in `offsets` but not in `commits` is run again with the same
+//! offsets; the watermark never goes back.
+
+mod manager;
+mod micro_batch;
+mod progress;
+mod query;
+mod trigger;
+mod watermark;
+
+#[cfg(test)]
+mod tests;
+
+pub use manager::{QueryEvent, QueryManager, started_event_json};
+pub use micro_batch::{Planner, QueryDefinition, QuerySettings, SourceOpener, start};
+pub use progress::{Durations, Progress, SourceProgress};
+pub use query::{QueryIdentity, QueryStatus, StreamingQuery};
+pub use trigger::Trigger;
+pub use watermark::{WatermarkPolicy, WatermarkTracker};

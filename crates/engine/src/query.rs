@@ -1,0 +1,267 @@
+//! The handle of a streaming query: what a program can ask of it and tell it, from any thread.
+//!
+//! The query itself runs on a thread of its own (`micro_batch`). That thread is the only writer of [`Shared`]; handles read it
+//! and wait on `changed`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millstream_formats::condition::{ExceptionClass, SparkError};
+use parking_lot::{Condvar, Mutex};
+use uuid::Uuid;
+
+use crate::progress::Progress;
+
+/// What distinguishes a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryIdentity {
+    /// The same in every run from one checkpoint.
+    pub id: Uuid,
+    /// New in every run.
+    pub run_id: Uuid,
+    /// As the user named it; unique among the active queries of a session.
+    pub name: Option<String>,
+}
+
+/// What a query is doing right now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryStatus {
+    /// A sentence, as Spark words it: `Waiting for data to arrive`, `Stopped`, ….
+    pub message: String,
+    /// Whether the last look at the sources found something new.
+    pub data_available: bool,
+    /// Whether a trigger is being served.
+    pub trigger_active: bool,
+}
+
+/// What the thread of the query and its handles share.
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// Signalled at each change of `state`, and when data may have arrived.
+    changed: Condvar,
+}
+
+struct State {
+    status: QueryStatus,
+    recent: VecDeque<Arc<Progress>>,
+    recent_max: usize,
+    active: bool,
+    stop: bool,
+    failure: Option<SparkError>,
+    explain: Option<(String, String)>,
+    /// Triggers that have begun, and the newest of them that found nothing to do.
+    triggers_begun: u64,
+    quiet_trigger: u64,
+    /// Set by a source when data may have arrived.
+    woken: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(recent_max: usize) -> Self {
+        let status =
+            QueryStatus { message: "Initializing sources".into(), data_available: false, trigger_active: false };
+        Self {
+            state: Mutex::new(State {
+                status,
+                recent: VecDeque::new(),
+                recent_max,
+                active: true,
+                stop: false,
+                failure: None,
+                explain: None,
+                triggers_begun: 0,
+                quiet_trigger: 0,
+                woken: false,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn set_status(&self, message: &str, data_available: bool, trigger_active: bool) {
+        self.state.lock().status = QueryStatus { message: message.into(), data_available, trigger_active };
+    }
+
+    pub(crate) fn set_explain(&self, simple: String, extended: String) {
+        self.state.lock().explain = Some((simple, extended));
+    }
+
+    pub(crate) fn add_progress(&self, progress: Arc<Progress>) {
+        let mut state = self.state.lock();
+        if state.recent.len() >= state.recent_max {
+            state.recent.pop_front();
+        }
+        state.recent.push_back(progress);
+    }
+
+    pub(crate) fn begin_trigger(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.triggers_begun += 1;
+        state.triggers_begun
+    }
+
+    /// The trigger found nothing to do.
+    pub(crate) fn quiet(&self, trigger: u64) {
+        self.state.lock().quiet_trigger = trigger;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn wake(&self) {
+        self.state.lock().woken = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn stopping(&self) -> bool {
+        self.state.lock().stop
+    }
+
+    /// Waits until `deadline`, a wake-up or a stop; true if the query shall stop.
+    pub(crate) fn pause(&self, deadline: Instant, until_woken: bool) -> bool {
+        let mut state = self.state.lock();
+        while !state.stop && !(until_woken && state.woken) {
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                break;
+            }
+        }
+        state.woken = false;
+        state.stop
+    }
+
+    pub(crate) fn finish(&self, failure: Option<SparkError>) {
+        let mut state = self.state.lock();
+        let message = match &failure {
+            Some(error) => format!("Terminated with exception: {error}"),
+            None => "Stopped".to_string(),
+        };
+        state.status = QueryStatus { message, data_available: false, trigger_active: false };
+        state.failure = failure;
+        state.active = false;
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+/// A streaming query that was started.
+pub struct StreamingQuery {
+    identity: QueryIdentity,
+    shared: Arc<Shared>,
+}
+
+impl StreamingQuery {
+    pub(crate) fn new(identity: QueryIdentity, shared: Arc<Shared>) -> Self {
+        Self { identity, shared }
+    }
+
+    /// Ids and name.
+    pub fn identity(&self) -> &QueryIdentity {
+        &self.identity
+    }
+
+    /// The same in every run from one checkpoint.
+    pub fn id(&self) -> Uuid {
+        self.identity.id
+    }
+
+    /// New in every run.
+    pub fn run_id(&self) -> Uuid {
+        self.identity.run_id
+    }
+
+    /// As the user named it.
+    pub fn name(&self) -> Option<&str> {
+        self.identity.name.as_deref()
+    }
+
+    /// Whether it runs.
+    pub fn is_active(&self) -> bool {
+        self.shared.state.lock().active
+    }
+
+    /// What it is doing.
+    pub fn status(&self) -> QueryStatus {
+        self.shared.state.lock().status.clone()
+    }
+
+    /// The newest reports, oldest first; `spark.sql.streaming.numRecentProgressUpdates` of them are kept.
+    pub fn recent_progress(&self) -> Vec<Arc<Progress>> {
+        self.shared.state.lock().recent.iter().cloned().collect()
+    }
+
+    /// The newest report.
+    pub fn last_progress(&self) -> Option<Arc<Progress>> {
+        self.shared.state.lock().recent.back().cloned()
+    }
+
+    /// The error it ended with: condition `STREAM_FAILED`, its cause inside.
+    pub fn exception(&self) -> Option<SparkError> {
+        self.shared.state.lock().failure.clone()
+    }
+
+    /// The plan of its batches, or none while no batch has been planned.
+    pub fn explain(&self, extended: bool) -> Option<String> {
+        let state = self.shared.state.lock();
+        state.explain.as_ref().map(|(simple, full)| if extended { full.clone() } else { simple.clone() })
+    }
+
+    /// Waits until it ends, or for `timeout`; whether it has ended.
+    ///
+    /// # Errors
+    /// The error it ended with.
+    pub fn await_termination(&self, timeout: Option<Duration>) -> Result<bool, SparkError> {
+        let deadline = timeout.map(|t| Instant::now() + t);
+        let mut state = self.shared.state.lock();
+        while state.active {
+            match deadline {
+                None => self.shared.changed.wait(&mut state),
+                Some(deadline) => {
+                    if self.shared.changed.wait_until(&mut state, deadline).timed_out() && state.active {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        state.failure.clone().map_or(Ok(true), Err)
+    }
+
+    /// Waits until everything that was there when it was called has been processed and committed.
+    ///
+    /// # Errors
+    /// The error the query ended with meanwhile.
+    pub fn process_all_available(&self) -> Result<(), SparkError> {
+        let mut state = self.shared.state.lock();
+        // A trigger that has begun already may have looked at the sources before the data came.
+        let enough = state.triggers_begun + 1;
+        state.woken = true;
+        self.shared.changed.notify_all();
+        while state.active && state.quiet_trigger < enough {
+            self.shared.changed.wait(&mut state);
+        }
+        state.failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// Asks the query to stop, without waiting for it.
+    pub fn request_stop(&self) {
+        self.shared.state.lock().stop = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// Stops the query and waits until it has ended; the batch in work is given up. Its failure is not reported here.
+    pub fn stop(&self) {
+        self.request_stop();
+        let mut state = self.shared.state.lock();
+        while state.active {
+            self.shared.changed.wait(&mut state);
+        }
+    }
+}
+
+/// The error a failed query reports, around its cause.
+pub(crate) fn stream_failed(identity: &QueryIdentity, cause: &SparkError) -> SparkError {
+    let (id, run_id) = (identity.id.to_string(), identity.run_id.to_string());
+    let message = format!("Query [id = {id}, runId = {run_id}] terminated with exception: {cause}");
+    SparkError::new(ExceptionClass::StreamingQuery, "STREAM_FAILED", "XXKST", message)
+        .with("id", id)
+        .with("runId", run_id)
+        .with("message", cause.to_string())
+        .caused_by(cause.clone())
+}
