@@ -1,0 +1,134 @@
+//! The session as the analyzer sees it, for the time of one analysis.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use arrow::array::RecordBatch;
+use chrono::Utc;
+use datafusion::catalog::TableProvider;
+use millstream_connectors::source::{Conf as ConnectorConf, SourceSpec};
+use millstream_formats::condition::{ExceptionClass, SparkError};
+use millstream_functions::FunctionContext;
+use millstream_plan::catalog::{Catalog, Table};
+use millstream_plan::ir::{CatalogQuery, DataSourceRead, Options, PythonUdf};
+use millstream_plan::resolved::{ResolvedPlan, StreamTable};
+use millstream_plan::sql;
+use parking_lot::Mutex;
+
+use crate::session::Session;
+use crate::stream::SourceOrigin;
+
+static STREAM_IDS: AtomicU64 = AtomicU64::new(0);
+
+/// One analysis. What `current_timestamp()` reads belongs to it; a streaming query takes it over.
+pub(crate) struct Analysis<'a> {
+    session: &'a Session,
+    now_us: Arc<AtomicI64>,
+    /// A DataFrame used twice in one query is one source, as in Spark.
+    streams: Mutex<Vec<(DataSourceRead, Arc<StreamTable>)>>,
+}
+
+impl<'a> Analysis<'a> {
+    pub(crate) fn new(session: &'a Session) -> Self {
+        let now_us = Arc::new(AtomicI64::new(Utc::now().timestamp_micros()));
+        Self { session, now_us, streams: Mutex::default() }
+    }
+
+    /// The clock that functions of this analysis read, µs.
+    pub(crate) fn clock(&self) -> Arc<AtomicI64> {
+        Arc::clone(&self.now_us)
+    }
+
+    fn open_stream(&self, read: &DataSourceRead) -> Result<Arc<StreamTable>, SparkError> {
+        if let Some((_, table)) = self.streams.lock().iter().find(|(known, _)| known == read) {
+            return Ok(Arc::clone(table));
+        }
+        let origin = millstream_connectors::open_source(source_spec(self.session, read)?)?;
+        let table = Arc::new(StreamTable {
+            schema: origin.schema(),
+            id: STREAM_IDS.fetch_add(1, Ordering::Relaxed),
+            origin: Arc::new(SourceOrigin(origin)),
+        });
+        self.streams.lock().push((read.clone(), Arc::clone(&table)));
+        Ok(table)
+    }
+}
+
+impl Catalog for Analysis<'_> {
+    fn table(
+        &self,
+        name: &[String],
+        options: &Options,
+        streaming: bool,
+    ) -> Result<Option<(Vec<String>, Table)>, SparkError> {
+        crate::tables::resolve(self.session, self, name, options, streaming)
+    }
+
+    fn data_source(&self, read: &DataSourceRead) -> Result<Table, SparkError> {
+        if read.streaming {
+            return Ok(Table::Stream(self.open_stream(read)?));
+        }
+        let spec = source_spec(self.session, read)?;
+        Err(SparkError::unsupported(format!("Reading `{}` as a batch", spec.format)))
+    }
+
+    fn cached(&self, id: &str) -> Result<Arc<ResolvedPlan>, SparkError> {
+        self.session.cached(id)
+    }
+
+    fn query(&self, query: &CatalogQuery) -> Result<Arc<dyn TableProvider>, SparkError> {
+        let (schema, rows) = crate::catalog_query::answer(self.session, query)?;
+        crate::scan::table_of(schema, rows)
+    }
+
+    fn python_function(&self, name: &str) -> Option<PythonUdf> {
+        self.session.python_function(name)
+    }
+
+    fn collect(&self, plan: &ResolvedPlan) -> Result<Vec<RecordBatch>, SparkError> {
+        self.session.execute_resolved(plan)?.collect()
+    }
+
+    fn conf(&self, key: &str) -> Option<String> {
+        self.session.conf().get_option(key)
+    }
+
+    fn function_context(&self) -> FunctionContext {
+        let conf = self.session.conf();
+        FunctionContext {
+            ansi: conf.boolean("spark.sql.ansi.enabled"),
+            time_zone: conf.get_option("spark.sql.session.timeZone").unwrap_or_else(|| "UTC".into()).into(),
+            now_us: Arc::clone(&self.now_us),
+            user: Arc::clone(self.session.user()),
+            database: self.session.database().into(),
+        }
+    }
+}
+
+/// The session's settings as they are now, for a connector.
+pub(crate) fn connector_conf(session: &Session) -> ConnectorConf {
+    let conf = session.conf().fork();
+    Arc::new(move |key: &str| conf.get_option(key))
+}
+
+/// What a reader said, for the connectors.
+pub(crate) fn source_spec(session: &Session, read: &DataSourceRead) -> Result<SourceSpec, SparkError> {
+    let default = || session.conf().get_option("spark.sql.sources.default").unwrap_or_else(|| "parquet".into());
+    let schema = read.schema.as_deref().filter(|s| !s.is_empty()).map(sql::parse_schema).transpose()?;
+    let format = read.format.clone().filter(|f| !f.is_empty()).unwrap_or_else(default);
+    if read.options.keys().any(|k| k.eq_ignore_ascii_case("path")) && !read.paths.is_empty() {
+        return Err(SparkError::plain(
+            ExceptionClass::Analysis,
+            "There is a 'path' option set and load() is called with a path parameter. Either remove the path option, or call \
+             load() without the parameter.",
+        ));
+    }
+    Ok(SourceSpec {
+        format,
+        schema,
+        options: read.options.iter().collect(),
+        paths: read.paths.clone(),
+        conf: connector_conf(session),
+        parallelism: session.engine.options().cores,
+    })
+}
