@@ -1,0 +1,51 @@
+# Everything a person types. `make demo` and `make test` work on a fresh machine with Rust, Python 3.10+ and make.
+#
+# The cargo target directory lies outside the clone, so that the 20 minutes a first build takes are spent once per machine.
+
+CACHE ?= $(HOME)/.cache/millstream
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+PYTHON ?= python3
+SHARED ?= ../shared
+BIN := .venv/bin
+
+.PHONY: build demo test lint conformance doctests bench clean
+
+# A repeat with nothing changed takes seconds: pip and cargo find their work done.
+build: $(BIN)/maturin
+	$(BIN)/maturin develop --quiet
+
+$(BIN)/maturin: python/requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r python/requirements.txt
+	touch $@
+
+demo: build
+	$(BIN)/python examples/demo.py
+
+test: build
+	cargo test --workspace --quiet
+	$(BIN)/python -m pytest -q python/tests
+
+lint: $(BIN)/maturin
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+# The conformance corpus stands beside the project; see its README.
+conformance: build
+	@test -d $(SHARED)/conformance || { echo "$(SHARED)/conformance is not there: nothing to compare with" >&2; exit 2; }
+	$(BIN)/python bench/with_server.py $(BIN)/python $(SHARED)/conformance/runner.py --remote {remote} \
+		--skip-tag python_worker --timeout 60 --report $(CACHE)/conformance.json $(ARGS)
+
+doctests: build
+	@test -f $(SHARED)/tools/connect_doctests.py || { echo "$(SHARED)/tools is not there: nothing to run" >&2; exit 2; }
+	$(BIN)/python bench/with_server.py $(BIN)/python $(SHARED)/tools/connect_doctests.py {remote} \
+		--failures $(CACHE)/doctests.txt $(ARGS)
+
+bench: build
+	cargo bench --workspace --quiet
+	$(BIN)/python bench/word_count.py
+	$(BIN)/python bench/micro_batch.py
+
+clean:
+	rm -rf .venv
