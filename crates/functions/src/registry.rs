@@ -34,6 +34,8 @@ pub type BuildAggregate = fn(&str, &AggregateCall, &FunctionContext) -> Result<T
 #[derive(Clone, Copy)]
 pub enum Function {
     /// One value per row.
+    ///
+    /// The schema that `from_json`, `from_csv` and `from_xml` take as text comes as a null of the type that the text stands for.
     Scalar(BuildScalar),
     /// One value per group. The result's expression is an `Expr::AggregateFunction`, or a scalar expression over such.
     /// The state fields of its UDAF are exactly Spark's aggregation buffer: number, order, types (see

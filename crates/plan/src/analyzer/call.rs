@@ -1,5 +1,6 @@
 //! Calls of functions: lookup, star arguments, `DISTINCT` and `FILTER`, aggregates, generators, higher-order functions.
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;

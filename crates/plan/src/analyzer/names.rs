@@ -1,5 +1,6 @@
 //! Expressions as Spark writes them: the text that names a column without an alias, and that messages quote.
 
+use arrow::array::Array;
 use arrow::datatypes::DataType;
 use arrow::temporal_conversions::{date32_to_datetime, timestamp_us_to_datetime};
 use datafusion::scalar::ScalarValue;
@@ -8,85 +9,141 @@ use millstream_formats::types::sql_name;
 /// A call: operators between their operands, `CASE`, `IN` and `LIKE` in their own form, other functions by name.
 pub fn call(name: &str, arguments: &[String], distinct: bool) -> String {
     let lower = name.to_ascii_lowercase();
-    match (lower.as_str(), arguments) {
+    if let Some(text) = operator(&lower, arguments).or_else(|| special(&lower, arguments)) {
+        return text;
+    }
+    let mut shown = arguments.to_vec();
+    if shows_first_argument_only(&lower) {
+        shown.truncate(1);
+    }
+    shown.extend(default_arguments(&lower, arguments.len()).iter().map(|a| (*a).to_string()));
+    let distinct = if distinct { "DISTINCT " } else { "" };
+    format!("{}({distinct}{})", function(&lower), shown.join(", "))
+}
+
+/// Operators and what else is not written as a call.
+fn operator(lower: &str, arguments: &[String]) -> Option<String> {
+    Some(match (lower, arguments) {
         ("when", _) => case_when(arguments),
+        ("if", [condition, then, otherwise]) => format!("(IF({condition}, {then}, {otherwise}))"),
         ("in", [value, list @ ..]) => format!("({value} IN ({}))", list.join(", ")),
         ("and" | "or", [a, b]) => format!("({a} {} {b})", lower.to_ascii_uppercase()),
         ("not" | "!", [a]) => format!("(NOT {a})"),
         ("!=" | "<>", [a, b]) => format!("(NOT ({a} = {b}))"),
         ("==", [a, b]) => format!("({a} = {b})"),
-        ("%" | "mod", [a, b]) if lower == "%" => format!("({a} % {b})"),
         (
-            "+" | "-" | "*" | "/" | "div" | "=" | "<" | "<=" | ">" | ">=" | "<=>" | "&" | "|" | "^" | "<<" | ">>"
+            "+" | "-" | "*" | "/" | "%" | "div" | "=" | "<" | "<=" | ">" | ">=" | "<=>" | "&" | "|" | "^" | "<<" | ">>"
             | ">>>",
             [a, b],
-        ) => {
-            format!("({a} {lower} {b})")
-        }
+        ) => format!("({a} {lower} {b})"),
         ("||", [a, b]) => format!("concat({a}, {b})"),
-        ("-" | "negative", [a]) if lower == "-" => format!("(- {a})"),
-        ("+", [a]) => format!("(+ {a})"),
+        ("-", [a]) => format!("(- {a})"),
+        ("+" | "positive", [a]) => format!("(+ {a})"),
         ("~", [a]) => format!("~{a}"),
         ("isnull", [a]) => format!("({a} IS NULL)"),
         ("isnotnull", [a]) => format!("({a} IS NOT NULL)"),
-        ("like" | "ilike", [a, b]) => {
-            if lower == "like" {
-                format!("{a} LIKE {b}")
-            } else {
-                format!("ilike({a}, {b})")
-            }
-        }
+        ("like", [a, b]) => format!("{a} LIKE {b}"),
         ("like", [a, b, escape]) => format!("{a} LIKE {b} ESCAPE '{escape}'"),
-        ("rlike", [a, b]) => format!("RLIKE({a}, {b})"),
+        ("ilike", [a, b, escape]) => format!("{a} ILIKE {b} ESCAPE '{escape}'"),
         ("[", [a, b]) => format!("{a}[{b}]"),
+        _ => return None,
+    })
+}
+
+/// Functions whose text is not their call with defaults filled in.
+fn special(lower: &str, arguments: &[String]) -> Option<String> {
+    const LAST_FIELD: &str = "0.000000";
+    Some(match (lower, arguments) {
         ("count", []) => "count(1)".to_string(),
-        _ => {
-            let distinct = if distinct { "DISTINCT " } else { "" };
-            format!("{}({distinct}{})", function(&lower, name), arguments.join(", "))
+        ("log", [a]) => format!("LOG(E(), {a})"),
+        ("extract", [field, source]) => format!("extract({field} FROM {source})"),
+        ("datepart", [field, source]) => format!("datepart({field} FROM {source})"),
+        ("assert_true", [a]) => format!("assert_true({a}, '{a}' is not true!)"),
+        ("raise_error", [a]) => format!("raise_error(USER_RAISED_EXCEPTION, map(errorMessage, {a}))"),
+        ("unix_timestamp", []) => "unix_timestamp(current_timestamp(), yyyy-MM-dd HH:mm:ss)".to_string(),
+        ("aggregate" | "reduce", [a, b, c]) => {
+            format!("{lower}({a}, {b}, {c}, lambdafunction(namedlambdavariable(), namedlambdavariable()))")
         }
+        ("make_interval" | "try_make_interval", given) if given.len() < 7 => padded(lower, given, 7, LAST_FIELD),
+        ("make_dt_interval", given) if given.len() < 4 => padded(lower, given, 4, LAST_FIELD),
+        ("make_ym_interval", given) if given.len() < 2 => padded(lower, given, 2, "0"),
+        _ => return None,
+    })
+}
+
+/// Missing fields of an interval are zero.
+fn padded(name: &str, given: &[String], width: usize, last: &str) -> String {
+    let mut fields = given.to_vec();
+    while fields.len() < width {
+        fields.push(if fields.len() + 1 == width { last.to_string() } else { "0".to_string() });
+    }
+    format!("{name}({})", fields.join(", "))
+}
+
+/// What Spark fills in for arguments that are not given.
+fn default_arguments(lower: &str, given: usize) -> &'static [&'static str] {
+    match (lower, given) {
+        ("locate" | "position", 2) => &["1"],
+        ("substr" | "substring", 2) => &["2147483647"],
+        ("round" | "bround", 1) => &["0"],
+        ("lpad" | "rpad", 2) => &[" "],
+        ("replace", 2) => &[""],
+        ("split", 2) => &["-1"],
+        ("regexp_replace", 3) | ("regexp_extract" | "regexp_extract_all", 2) => &["1"],
+        ("regexp_instr", 2) => &["0"],
+        ("months_between", 2) | ("sort_array", 1) => &["true"],
+        ("to_unix_timestamp" | "unix_timestamp" | "from_unixtime", 1) => &["yyyy-MM-dd HH:mm:ss"],
+        ("str_to_map", 1) => &[",", ":"],
+        ("str_to_map", 2) => &[":"],
+        ("overlay", 3) => &["-1"],
+        ("lag" | "lead", 1) => &["1", "NULL"],
+        ("lag" | "lead", 2) | ("listagg" | "string_agg", 1) => &["NULL"],
+        ("percentile", 2) => &["1"],
+        ("sentences", 1) => &["", ""],
+        ("mask", 1) => &["X", "x", "n", "NULL"],
+        ("mask", 2) => &["x", "n", "NULL"],
+        ("mask", 3) => &["n", "NULL"],
+        ("mask", 4) => &["NULL"],
+        ("current_time", 0) => &["6"],
+        _ => &[],
     }
 }
 
-/// The name under which a function is shown; most keep the name by which they were called.
-fn function(lower: &str, written: &str) -> String {
+/// Functions with options or a schema show their value only.
+fn shows_first_argument_only(lower: &str) -> bool {
+    matches!(
+        lower,
+        "from_json"
+            | "from_csv"
+            | "from_xml"
+            | "to_json"
+            | "to_csv"
+            | "to_xml"
+            | "schema_of_json"
+            | "schema_of_csv"
+            | "schema_of_xml"
+    )
+}
+
+/// The name under which a function is shown: mostly the one by which it was called.
+fn function(lower: &str) -> String {
     match lower {
-        "power" => "POWER",
-        "signum" => "SIGNUM",
-        "acos" | "acosh" | "asin" | "asinh" | "atan" | "atan2" | "atanh" | "cbrt" | "cos" | "cosh" | "exp"
-        | "expm1" | "hypot" | "log10" | "log1p" | "log2" | "rint" | "sin" | "sinh" | "sqrt" | "tan" | "tanh"
-        | "degrees" | "radians" | "cot" | "csc" | "sec" => return upper_math(lower),
-        "ceil" => "CEIL",
-        "floor" => "FLOOR",
-        "regexp" | "regexp_like" => return lower.to_ascii_uppercase(),
-        "approx_count_distinct" => "approx_count_distinct",
-        "approx_percentile" => "approx_percentile",
-        "stddev_samp" | "stddev" | "std" => return lower.to_string(),
-        "substr" => "substr",
+        "power" | "signum" | "acos" | "acosh" | "asin" | "asinh" | "atan" | "atan2" | "atanh" | "cbrt" | "ceil"
+        | "cos" | "cosh" | "cot" | "csc" | "degrees" | "e" | "exp" | "expm1" | "floor" | "hypot" | "log" | "log10"
+        | "log1p" | "log2" | "pi" | "radians" | "sec" | "sin" | "sinh" | "sqrt" | "tan" | "tanh" | "regexp"
+        | "regexp_like" | "rlike" | "rank" | "dense_rank" | "percent_rank" | "spark_partition_id" => {
+            return lower.to_ascii_uppercase();
+        }
+        "random" => "rand",
+        "array_agg" => "collect_list",
+        "curdate" => "current_date",
+        "current_database" => "current_schema",
+        "dateadd" => "date_add",
         "to_varchar" => "to_char",
-        "dayofmonth" => "dayofmonth",
-        "timestamp_seconds" => "timestamp_seconds",
-        "now" => "now",
-        "shiftleft" | "shiftright" | "shiftrightunsigned" => return lower.to_string(),
-        "md5" | "sha1" | "sha2" | "crc32" => return lower.to_string(),
-        "bool_and" | "every" | "bool_or" | "any" | "some" => return lower.to_string(),
         "countdistinct" => "count",
-        _ => return lowered_function(lower, written),
+        other => other,
     }
     .to_string()
-}
-
-/// Math functions of one argument show their name in capitals.
-fn upper_math(lower: &str) -> String {
-    match lower {
-        "degrees" | "radians" | "cot" | "csc" | "sec" | "acos" | "asin" | "atan" | "cos" | "sin" | "tan" | "cosh"
-        | "sinh" | "tanh" | "acosh" | "asinh" | "atanh" | "atan2" | "cbrt" | "exp" | "expm1" | "hypot" | "log10"
-        | "log1p" | "log2" | "sqrt" => lower.to_ascii_uppercase(),
-        other => other.to_string(),
-    }
-}
-
-fn lowered_function(lower: &str, _written: &str) -> String {
-    lower.to_string()
 }
 
 fn case_when(arguments: &[String]) -> String {
@@ -153,8 +210,6 @@ pub fn literal(value: &ScalarValue) -> String {
     }
 }
 
-use arrow::array::Array;
-
 fn trim_fraction(text: &str) -> &str {
     text.trim_end_matches('0').trim_end_matches('.')
 }
@@ -205,4 +260,46 @@ fn decimal(unscaled: i128, scale: i8) -> String {
 /// A sort key: `a ASC NULLS FIRST`.
 pub fn sort_order(key: &str, ascending: bool, nulls_first: bool) -> String {
     format!("{key} {} NULLS {}", if ascending { "ASC" } else { "DESC" }, if nulls_first { "FIRST" } else { "LAST" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(name: &str, arguments: &[&str]) -> String {
+        call(name, &arguments.iter().map(|a| (*a).to_string()).collect::<Vec<_>>(), false)
+    }
+
+    #[test]
+    fn calls_are_named_as_spark_names_them() {
+        for (name, arguments, expected) in [
+            ("+", vec!["a", "1"], "(a + 1)"),
+            ("!=", vec!["a", "1"], "(NOT (a = 1))"),
+            ("in", vec!["a", "1", "2"], "(a IN (1, 2))"),
+            ("when", vec!["c", "x", "y"], "CASE WHEN c THEN x ELSE y END"),
+            ("sqrt", vec!["4"], "SQRT(4)"),
+            ("pow", vec!["2", "3"], "pow(2, 3)"),
+            ("power", vec!["2", "3"], "POWER(2, 3)"),
+            ("split", vec!["a", "b"], "split(a, b, -1)"),
+            ("from_json", vec!["v", "a INT"], "from_json(v)"),
+            ("count", vec![], "count(1)"),
+            ("make_interval", vec!["1"], "make_interval(1, 0, 0, 0, 0, 0, 0.000000)"),
+        ] {
+            assert_eq!(shown(name, &arguments), expected);
+        }
+    }
+
+    #[test]
+    fn constants_are_named_as_spark_names_them() {
+        for (value, expected) in [
+            (ScalarValue::Float64(Some(1e10)), "1.0E10"),
+            (ScalarValue::Float64(Some(1.0)), "1.0"),
+            (ScalarValue::Decimal128(Some(-15), 3, 2), "-0.15"),
+            (ScalarValue::Date32(Some(0)), "DATE '1970-01-01'"),
+            (ScalarValue::Utf8(Some("x".into())), "x"),
+            (ScalarValue::Int32(None), "NULL"),
+        ] {
+            assert_eq!(literal(&value), expected);
+        }
+    }
 }

@@ -83,9 +83,28 @@ impl Analyzer<'_> {
             ir::Expr::Function(f) => f.name.to_ascii_lowercase(),
             _ => String::new(),
         };
-        let (typed, shown) = over.apply(call.typed.clone(), &name)?;
-        let sql = format!("{} OVER ({})", strip_alias(&call), over_text(&partition, &order, &shown));
+        let (typed, frame) = over.apply(call.typed.clone(), &name)?;
+        let frame = match function {
+            ir::Expr::Function(f) if matches!(name.as_str(), "lag" | "lead") => self.offset_text(f, &name),
+            _ => frame_text(&frame),
+        };
+        let sql = format!("{} OVER ({})", strip_alias(&call), over_text(&partition, &order, &frame));
         Ok(Resolved::value(typed, sql))
+    }
+
+    /// The frame that Spark shows of `lag` and `lead`: the one row they look at.
+    fn offset_text(&self, call: &ir::Function, name: &str) -> String {
+        let offset = call
+            .arguments
+            .get(1)
+            .and_then(|e| self.constant(e).ok())
+            .map_or_else(|| "1".to_string(), |v| names::literal(&v));
+        let offset = match (name, offset.strip_prefix('-')) {
+            ("lead", _) => offset,
+            (_, Some(ahead)) => ahead.to_string(),
+            _ => format!("-{offset}"),
+        };
+        format!("ROWS BETWEEN {offset} FOLLOWING AND {offset} FOLLOWING")
     }
 
     /// The frame: as given, else Spark's default (all rows of the partition, or up to the peers of this row if ordered).
@@ -193,9 +212,9 @@ impl Over {
             )
             .with("sqlExpr", format!("\"{name}\"")));
         }
-        let ranking = matches!(name, "row_number" | "rank" | "dense_rank" | "percent_rank" | "cume_dist" | "ntile");
+        let ranking = matches!(name, "row_number" | "rank" | "dense_rank" | "percent_rank" | "ntile");
         let offset = matches!(name, "lag" | "lead");
-        if (ranking || offset) && self.order_by.is_empty() {
+        if (ranking || offset || name == "cume_dist") && self.order_by.is_empty() {
             return Err(errors::analysis(
                 "WINDOW_FUNCTION_WITHOUT_OVER_CLAUSE",
                 "42601",
@@ -243,7 +262,7 @@ impl Over {
     }
 }
 
-fn over_text(partition: &[Resolved], order: &[(Resolved, &ir::SortOrder)], frame: &WindowFrame) -> String {
+fn over_text(partition: &[Resolved], order: &[(Resolved, &ir::SortOrder)], frame: &str) -> String {
     let mut parts = Vec::new();
     if !partition.is_empty() {
         let keys: Vec<String> = partition.iter().map(strip_alias).collect();
@@ -254,9 +273,13 @@ fn over_text(partition: &[Resolved], order: &[(Resolved, &ir::SortOrder)], frame
             order.iter().map(|(r, o)| names::sort_order(&strip_alias(r), o.ascending, o.nulls_first)).collect();
         parts.push(format!("ORDER BY {}", keys.join(", ")));
     }
-    let units = if frame.units == WindowFrameUnits::Rows { "ROWS" } else { "RANGE" };
-    parts.push(format!("{units} BETWEEN {} AND {}", bound_text(&frame.start_bound), bound_text(&frame.end_bound)));
+    parts.push(frame.to_string());
     parts.join(" ")
+}
+
+fn frame_text(frame: &WindowFrame) -> String {
+    let units = if frame.units == WindowFrameUnits::Rows { "ROWS" } else { "RANGE" };
+    format!("{units} BETWEEN {} AND {}", bound_text(&frame.start_bound), bound_text(&frame.end_bound))
 }
 
 fn bound_text(bound: &WindowFrameBound) -> String {
