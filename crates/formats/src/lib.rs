@@ -12,6 +12,7 @@ pub mod options;
 pub mod pattern;
 pub mod record;
 pub mod row;
+pub mod show;
 pub mod statefile;
 pub mod text;
 pub mod types;
