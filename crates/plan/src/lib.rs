@@ -9,6 +9,9 @@ pub mod nodes;
 mod range;
 pub mod resolved;
 pub mod sql;
+#[cfg(test)]
+#[allow(missing_docs, reason = "helpers of tests")]
+mod testing;
 pub mod unsupported;
 
 pub use analyzer::{analyze, analyze_expression};

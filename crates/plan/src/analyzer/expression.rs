@@ -73,6 +73,9 @@ impl Resolved {
 /// Plan id of references that the analyzer makes itself: their name is an internal column.
 pub const INTERNAL: i64 = i64::MIN;
 
+/// The operator of select lists, where generators may stand.
+pub const PROJECT: &str = "Project";
+
 impl Analyzer<'_> {
     /// Resolves an expression against what is in scope.
     ///
@@ -117,11 +120,15 @@ impl Analyzer<'_> {
 
     /// As [`Analyzer::resolve`], for a place where no generator may stand.
     pub fn resolve_scalar(&self, expr: &ir::Expr, scope: &Scope, place: &str) -> Result<Resolved, SparkError> {
-        let resolved = self.resolve(expr, scope)?;
-        if resolved.generator.is_some() {
-            return Err(errors::unsupported_generator("OUTSIDE_SELECT", format!("'{place} {}", resolved.sql)));
+        let outside = |sql: &str| errors::unsupported_generator("OUTSIDE_SELECT", format!("'{place} {sql}"));
+        match self.resolve(expr, scope) {
+            Ok(resolved) if resolved.generator.is_some() => Err(outside(&resolved.sql)),
+            // Where no generator may stand at all, that one is nested is not the point.
+            Err(e) if place != PROJECT && e.condition() == Some("UNSUPPORTED_GENERATOR.NESTED_IN_EXPRESSIONS") => {
+                Err(outside(e.parameters().get("expression").map_or("", |sql| sql.trim_matches('"'))))
+            }
+            result => result,
         }
-        Ok(resolved)
     }
 
     fn resolve_attribute(&self, attribute: &ir::Attribute, scope: &Scope) -> Result<Resolved, SparkError> {
