@@ -5,11 +5,14 @@
 
 mod aggregate;
 mod canonical;
+mod deduplicate;
 mod event_time;
 mod exchange;
 mod exec;
 mod generate;
+mod limit;
 mod logical;
+mod observe;
 mod plan_stream;
 pub mod planner;
 mod query;

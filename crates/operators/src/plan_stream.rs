@@ -10,7 +10,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::context::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::{Extension, LogicalPlan, TableScan};
+use datafusion::logical_expr::{Extension, FetchType, LogicalPlan, SkipType, TableScan};
 use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use datafusion::physical_planner::PhysicalPlanner;
 use datafusion::prelude::SessionConfig;
@@ -19,7 +19,7 @@ use millstream_plan::nodes::Deduplicate;
 use millstream_plan::resolved::{ResolvedPlan, StreamTable};
 use parking_lot::{Mutex, RwLock};
 
-use crate::exec::spark_error;
+use crate::exec::{external, spark_error};
 use crate::logical::{Stateful, StatefulKind};
 use crate::planner::{NodePlanner, StreamBuild};
 use crate::query::{ComputeRuntime, StreamQuery};
@@ -39,7 +39,11 @@ pub fn plan_stream(
     mode: OutputMode,
     settings: StreamSettings,
 ) -> Result<Box<dyn StreamPlan>, SparkError> {
-    let optimised = optimise(resolved.plan.clone()).map_err(|e| spark_error(&e))?;
+    let limited = match mode {
+        OutputMode::Append => limits_over_streams(resolved.plan.clone()).map_err(|e| spark_error(&e))?,
+        _ => resolved.plan.clone(),
+    };
+    let optimised = optimise(limited).map_err(|e| spark_error(&e))?;
     let (bound, leaves) = bind_leaves(optimised, settings.parallelism).map_err(|e| spark_error(&e))?;
     let stateful = place_operators(bound)?;
     let runtime = ComputeRuntime::try_new(settings.parallelism)?;
@@ -116,13 +120,33 @@ pub fn is_streaming(plan: &LogicalPlan) -> bool {
     .unwrap_or(false)
 }
 
+/// Limits over streams count over all batches. They are put aside before the optimiser can push them into their input.
+fn limits_over_streams(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
+    let limited = plan.transform_down(|node| {
+        let LogicalPlan::Limit(limit) = &node else { return Ok(Transformed::no(node)) };
+        if !is_streaming(&limit.input) {
+            return Ok(Transformed::new(node, false, TreeNodeRecursion::Jump));
+        }
+        let (SkipType::Literal(0), FetchType::Literal(Some(rows))) = (limit.get_skip_type()?, limit.get_fetch_type()?) else {
+            return Err(external(SparkError::unsupported("An offset, or a limit that is no constant, over a stream")));
+        };
+        let kind = StatefulKind::Limit { input: Arc::clone(&limit.input), rows };
+        Ok(Transformed::yes(extension(Stateful { operator: 0, kind })))
+    })?;
+    Ok(limited.data)
+}
+
+fn extension(node: Stateful) -> LogicalPlan {
+    LogicalPlan::Extension(Extension { node: Arc::new(node) })
+}
+
 /// Puts stateful operators in the place of those that need state over a stream.
 fn place_operators(plan: LogicalPlan) -> Result<LogicalPlan, SparkError> {
     let mut next = 0;
     let mut operator = |kind: StatefulKind| {
         let node = Stateful { operator: next, kind };
         next += 1;
-        Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+        Transformed::yes(extension(node))
     };
     let placed = plan.transform_down(|node| {
         if !is_streaming(&node) {
@@ -130,10 +154,14 @@ fn place_operators(plan: LogicalPlan) -> Result<LogicalPlan, SparkError> {
         }
         Ok(match node {
             LogicalPlan::Aggregate(aggregate) => operator(StatefulKind::Aggregate(aggregate)),
-            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<Deduplicate>() {
-                Some(deduplicate) => operator(StatefulKind::Deduplicate(deduplicate.clone())),
-                None => Transformed::no(LogicalPlan::Extension(extension)),
-            },
+            LogicalPlan::Extension(extension) => {
+                let node = extension.node.as_any();
+                match (node.downcast_ref::<Deduplicate>(), node.downcast_ref::<Stateful>()) {
+                    (Some(deduplicate), _) => operator(StatefulKind::Deduplicate(deduplicate.clone())),
+                    (None, Some(limit)) => operator(limit.kind.clone()),
+                    (None, None) => Transformed::no(LogicalPlan::Extension(extension)),
+                }
+            }
             other => Transformed::no(other),
         })
     });

@@ -3,12 +3,15 @@
 //! [`NodePlanner`] is all that a batch query needs: install it in a session's planner. A streaming query uses the same one
 //! with a [`StreamBuild`], which makes the stateful operators.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::common::{DFSchema, Result, plan_err};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, Result, plan_err};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
@@ -20,10 +23,13 @@ use parking_lot::Mutex;
 
 use crate::aggregate::{Layout, StateAggregateExec};
 use crate::canonical::CanonicalExpr;
+use crate::deduplicate::{FirstRowsExec, Keep, Keys, StateDeduplicateExec};
 use crate::event_time::{EventTimeExec, EventTimes};
 use crate::generate::GenerateExec;
+use crate::limit::StateLimitExec;
 use crate::logical::{Stateful, StatefulKind};
-use crate::stores::{CurrentBatch, NoDataBatch, OperatorState, StoreSpec};
+use crate::observe::{Observation, ObserveExec};
+use crate::stores::{CurrentBatch, Expiry, NoDataBatch, OperatorState, StoreSpec};
 use crate::stream_plan::{OutputMode, StreamSettings};
 use crate::tail::TailExec;
 
@@ -99,10 +105,17 @@ impl ExtensionPlanner for NodePlanner {
                 StatefulKind::Aggregate(aggregate) => {
                     build.aggregate(node.operator, aggregate, logical_input, input, &context).map(Some)
                 }
-                _ => Ok(None),
+                StatefulKind::Deduplicate(keys) => build.deduplicate(node.operator, keys, input, &context).map(Some),
+                StatefulKind::Limit { rows, .. } => Ok(Some(build.limit(node.operator, *rows, input))),
             };
         }
-        let _ = (node.as_any().downcast_ref::<Observe>(), node.as_any().downcast_ref::<Deduplicate>());
+        if let Some(node) = node.as_any().downcast_ref::<Observe>() {
+            return observe(node, logical_input, input, &context).map(Some);
+        }
+        if let Some(node) = node.as_any().downcast_ref::<Deduplicate>() {
+            let keys = dedup_keys(node, &context)?;
+            return Ok(Some(Arc::new(FirstRowsExec::try_new(Arc::clone(input), keys)?)));
+        }
         Ok(None)
     }
 }
@@ -130,7 +143,133 @@ fn event_time(node: &EventTime, input: &Arc<dyn ExecutionPlan>) -> Result<Arc<dy
     Ok(Arc::new(EventTimeExec::new(Arc::clone(input), column, node.delay.delay_ms(), schema, times)))
 }
 
+fn dedup_keys(node: &Deduplicate, context: &Context) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
+    node.keys.iter().map(|key| context.expr(&Expr::Column(key.clone()), node.input.schema())).collect()
+}
+
+/// Plans the aggregates in the metrics, and the metrics over their results.
+fn observe(
+    node: &Observe,
+    logical_input: &LogicalPlan,
+    input: &Arc<dyn ExecutionPlan>,
+    context: &Context,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let mut aggregates: Vec<Expr> = Vec::new();
+    let mut metrics = Vec::new();
+    for metric in &node.metrics {
+        let over_results = metric.clone().transform_down(|e| {
+            let Expr::AggregateFunction(_) = &e else { return Ok(Transformed::no(e)) };
+            let index = aggregates.iter().position(|a| *a == e).unwrap_or_else(|| {
+                aggregates.push(e.clone());
+                aggregates.len() - 1
+            });
+            let result = Expr::Column(Column::new_unqualified(format!("aggregate{index}")));
+            Ok(Transformed::new(result, true, TreeNodeRecursion::Jump))
+        })?;
+        metrics.push(over_results.data);
+    }
+    let (functions, _filters) = lower_aggregates(&aggregates, logical_input, input, context)?;
+    let result = |(i, f): (usize, &Arc<AggregateFunctionExpr>)| Field::new(format!("aggregate{i}"), f.field().data_type().clone(), true);
+    let aggregated = Arc::new(Schema::new(functions.iter().enumerate().map(result).collect::<Vec<_>>()));
+    let results = DFSchema::try_from(aggregated.as_ref().clone())?;
+    let metrics = metrics
+        .iter()
+        .zip(&node.names)
+        .map(|(metric, name)| Ok((context.expr(metric, &results)?, name.clone())))
+        .collect::<Result<Vec<_>>>()?;
+    let observation = Observation::try_new(node.observation.clone(), functions, aggregated, metrics)?;
+    Ok(Arc::new(ObserveExec::new(Arc::clone(input), Arc::new(observation))))
+}
+
+/// What the observations of a plan have seen, by name, once it has run: one row each.
+///
+/// # Errors
+/// If a metric cannot be computed.
+pub fn observed(plan: &Arc<dyn ExecutionPlan>) -> Result<BTreeMap<String, RecordBatch>> {
+    let mut seen = BTreeMap::new();
+    for node in find::<ObserveExec>(plan) {
+        if let Some(node) = node.downcast_ref::<ObserveExec>() {
+            seen.insert(node.observation().name.clone(), node.observation().metrics()?);
+        }
+    }
+    Ok(seen)
+}
+
+/// Operators of one kind in a plan, outermost first, left before right.
+pub(crate) fn find<T: ExecutionPlan>(plan: &Arc<dyn ExecutionPlan>) -> Vec<Arc<dyn ExecutionPlan>> {
+    fn walk<T: ExecutionPlan>(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Arc<dyn ExecutionPlan>>) {
+        if plan.downcast_ref::<T>().is_some() {
+            found.push(Arc::clone(plan));
+        }
+        plan.children().into_iter().for_each(|child| walk::<T>(child, found));
+    }
+    let mut found = Vec::new();
+    walk::<T>(plan, &mut found);
+    found
+}
+
 impl StreamBuild {
+    fn deduplicate(
+        &self,
+        operator: u32,
+        node: &Deduplicate,
+        input: &Arc<dyn ExecutionPlan>,
+        context: &Context,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns = dedup_keys(node, context)?;
+        let schema = node.input.schema();
+        let delay_ms = |field: &Field| field.metadata().get(WATERMARK_DELAY_MS).and_then(|ms| ms.parse::<i64>().ok());
+        let event_time = schema.fields().iter().position(|f| delay_ms(f).is_some());
+        let mut key_types = Vec::new();
+        for key in &node.keys {
+            let field = schema.field_from_column(key)?;
+            key_types.push((field.name().clone(), field.data_type().clone()));
+        }
+        let event_time_key =
+            event_time.and_then(|time| node.keys.iter().position(|key| schema.index_of_column(key).ok() == Some(time)));
+        let delay = event_time.and_then(|time| delay_ms(schema.field(time)));
+        let keep = match (node.within_watermark, delay) {
+            (false, _) => Keep::UntilKeyExpires,
+            (true, Some(ms)) => Keep::ForDelay(ms.saturating_mul(1000)),
+            (true, None) => return plan_err!("dropDuplicatesWithinWatermark is not supported on streaming DataFrames/DataSets without watermark"),
+        };
+        let value = match node.within_watermark {
+            true => ("expiresAtMicros".to_string(), DataType::Int64),
+            false => ("__dummy__".to_string(), DataType::Null),
+        };
+        let types: Vec<DataType> = key_types.iter().map(|(_, t)| t.clone()).collect();
+        let keys = Arc::new(Keys::try_new(columns, &types, event_time, event_time_key, keep)?);
+        let state = self.state(StoreSpec {
+            operator,
+            name: if node.within_watermark { "dedupeWithinWatermark" } else { "dedupe" },
+            key_types,
+            value_types: vec![value],
+            partitions: self.settings.state_partitions.max(1),
+            expiry: match (node.within_watermark, event_time_key) {
+                (true, _) => Expiry::ByValue,
+                (false, Some(key)) => Expiry::ByKey(key),
+                (false, None) => Expiry::Never,
+            },
+            no_data_batch: NoDataBatch::WatermarkMoved,
+            custom: &["numDroppedDuplicateRows"],
+        });
+        Ok(Arc::new(StateDeduplicateExec::new(Arc::clone(input), keys, state, self.settings.parallelism)))
+    }
+
+    fn limit(&self, operator: u32, rows: usize, input: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        let state = self.state(StoreSpec {
+            operator,
+            name: "globalLimit",
+            key_types: vec![("key".to_string(), DataType::Null)],
+            value_types: vec![("value".to_string(), DataType::Int64)],
+            partitions: 1,
+            expiry: Expiry::Never,
+            no_data_batch: NoDataBatch::Never,
+            custom: &[],
+        });
+        Arc::new(StateLimitExec::new(Arc::clone(input), rows, state))
+    }
+
     /// Makes and registers the state of an operator.
     pub(crate) fn state(&self, spec: StoreSpec) -> Arc<OperatorState> {
         let state = Arc::new(OperatorState::new(spec, &self.settings, Arc::clone(&self.batch)));
@@ -185,7 +324,7 @@ impl StreamBuild {
                 .map(|f| (state_field_name(f.name()), f.data_type().clone()))
                 .collect(),
             partitions: if node.group_expr.is_empty() { 1 } else { self.settings.state_partitions.max(1) },
-            event_time_key,
+            expiry: event_time_key.map_or(Expiry::Never, Expiry::ByKey),
             no_data_batch,
             custom: &[],
         };

@@ -16,6 +16,8 @@ use tokio::task::JoinSet;
 
 use crate::event_time::{EventTimeExec, EventTimes};
 use crate::exec::{partitions, spark_error};
+use crate::observe::ObserveExec;
+use crate::planner::{find, observed};
 use crate::scan::ScanSlot;
 use crate::stores::{CurrentBatch, OperatorState};
 use crate::stream_plan::{Batch, EventTimeStats, OperatorProgress, Output, Rows, StreamPlan};
@@ -64,21 +66,8 @@ impl Drop for ComputeRuntime {
 }
 
 impl StreamQuery {
-    /// Operators of one kind, outermost first, left before right.
-    fn find<T: ExecutionPlan>(&self) -> Vec<Arc<dyn ExecutionPlan>> {
-        fn walk<T: ExecutionPlan>(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Arc<dyn ExecutionPlan>>) {
-            if plan.downcast_ref::<T>().is_some() {
-                found.push(Arc::clone(plan));
-            }
-            plan.children().into_iter().for_each(|child| walk::<T>(child, found));
-        }
-        let mut found = Vec::new();
-        walk::<T>(&self.plan, &mut found);
-        found
-    }
-
     fn watermarks(&self) -> Vec<(Arc<EventTimes>, i64)> {
-        let found = self.find::<EventTimeExec>();
+        let found = find::<EventTimeExec>(&self.plan);
         found
             .iter()
             .filter_map(|plan| plan.downcast_ref::<EventTimeExec>())
@@ -134,6 +123,10 @@ impl StreamPlan for StreamQuery {
         *self.batch.write() = batch;
         self.operators.iter().for_each(|operator| operator.begin());
         self.watermarks().iter().for_each(|(times, _)| times.clear());
+        for node in find::<ObserveExec>(&self.plan) {
+            let Some(node) = node.downcast_ref::<ObserveExec>() else { continue };
+            node.observation().clear().map_err(|e| spark_error(&e))?;
+        }
         let (mut tasks, mut receiver) = self.start()?;
         let mut result = Ok(());
         while let Some(next) = receiver.blocking_recv() {
@@ -182,8 +175,8 @@ impl StreamPlan for StreamQuery {
         self.operators.iter().map(|operator| operator.progress()).collect()
     }
 
-    fn observed(&self) -> BTreeMap<String, RecordBatch> {
-        BTreeMap::new()
+    fn observed(&self) -> Result<BTreeMap<String, RecordBatch>, SparkError> {
+        observed(&self.plan).map_err(|e| spark_error(&e))
     }
 
     fn explain(&self, extended: bool) -> String {

@@ -131,12 +131,14 @@ pub trait StreamPlan: Send + Sync {
     /// (Spark's `shouldRunAnotherBatch` of any stateful operator).
     fn wants_batch(&self, next_eviction_watermark_ms: i64, last: Batch) -> bool;
 
-    /// Figures of the stateful operators, in the order of Spark's progress (outermost last, as Spark lists them: by operator id
-    /// from the plan's post-order).
+    /// Figures of the stateful operators, in the order of Spark's progress: by operator id, outermost first.
     fn progress(&self) -> Vec<OperatorProgress>;
 
     /// Observed metrics of the batch that ran, by name: one row each.
-    fn observed(&self) -> BTreeMap<String, RecordBatch>;
+    ///
+    /// # Errors
+    /// If a metric cannot be computed.
+    fn observed(&self) -> Result<BTreeMap<String, RecordBatch>, SparkError>;
 
     /// The physical plan as text.
     fn explain(&self, extended: bool) -> String;
