@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{concat_batches, take};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::{DataFusionError, Result};
@@ -26,12 +26,14 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 use hashbrown::HashTable;
+use millstream_formats::condition::SparkError;
 use millstream_formats::row::{RowBuffer, RowDecoder, RowEncoder};
+use millstream_state::StateStore;
 
 use crate::event_time::event_times_us;
 use crate::exchange::{Exchange, Placed};
 use crate::exec::{batches_later, external, one_input, properties};
-use crate::stores::{Counters, OperatorState, Partition};
+use crate::stores::{Counters, OperatorState};
 use crate::stream_plan::OutputMode;
 
 /// Rows of one output batch.
@@ -253,24 +255,17 @@ pub struct StateAggregateExec {
     layout: Arc<Layout>,
     state: Arc<OperatorState>,
     mode: OutputMode,
-    outputs: usize,
     exchange: Arc<Exchange>,
     properties: Arc<PlanProperties>,
 }
 
 impl StateAggregateExec {
-    /// An aggregation over partial aggregates, on `outputs` partitions.
-    pub fn new(
-        input: Arc<dyn ExecutionPlan>,
-        layout: Arc<Layout>,
-        state: Arc<OperatorState>,
-        mode: OutputMode,
-        outputs: usize,
-    ) -> Self {
-        let outputs = outputs.min(state.spec().partitions).max(1);
+    /// An aggregation over partial aggregates.
+    pub fn new(input: Arc<dyn ExecutionPlan>, layout: Arc<Layout>, state: Arc<OperatorState>, mode: OutputMode) -> Self {
+        let outputs = state.outputs();
         let exchange = Arc::new(Exchange::new(state.spec().partitions, outputs));
         let properties = properties(&layout.output, outputs, EmissionType::Final);
-        Self { input, layout, state, mode, outputs, exchange, properties }
+        Self { input, layout, state, mode, exchange, properties }
     }
 
     fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
@@ -309,13 +304,13 @@ impl StateAggregateExec {
         let start = Instant::now();
         let layout = &self.layout;
         let mut accumulators = layout.accumulators()?;
-        let known = self.merge_stored(groups, &mut accumulators)?;
+        self.merge_stored(groups, &mut accumulators)?;
         let buffers = groups.rows.get(layout.key_types.len()..).ok_or_else(missing_buffers)?;
         layout.merge(&mut accumulators, buffers, &groups.group_of_row, groups.len())?;
         let merged = layout.buffers(accumulators)?;
-        self.put(groups, &merged, &known)?;
+        self.put(groups, &merged)?;
         Counters::add(&self.state.counters.updated, groups.len());
-        Counters::add(&self.state.counters.updates_ns, start.elapsed().as_nanos() as usize);
+        Counters::add_time(&self.state.counters.updates_ns, start);
         if self.mode != OutputMode::Update {
             return Ok(None);
         }
@@ -323,42 +318,33 @@ impl StateAggregateExec {
         layout.results(keys, &merged, groups.len()).map(Some)
     }
 
-    /// Merges what the state holds of the groups; says for each group whether it holds it.
-    fn merge_stored(&self, groups: &Groups, accumulators: &mut [Box<dyn GroupsAccumulator>]) -> Result<Vec<bool>> {
-        let mut known = vec![false; groups.len()];
+    /// Merges what the state holds of the groups.
+    fn merge_stored(&self, groups: &Groups, accumulators: &mut [Box<dyn GroupsAccumulator>]) -> Result<()> {
         let mut stored = RowBuffer::new();
         let mut stored_groups = Vec::new();
-        for_each_partition(&self.state, &groups.partitions, |partition, group| {
-            if let Some(value) = partition.get(groups.key(group)) {
-                known[group] = true;
+        for_each_partition(&self.state, &groups.partitions, |store, group| {
+            if let Some(value) = store.get(groups.key(group)) {
                 stored.push(value);
                 stored_groups.push(group);
             }
             Ok(())
         })?;
         let buffers = self.layout.value_rows.decode(stored.iter()).map_err(external)?;
-        self.layout.merge(accumulators, &buffers, &stored_groups, groups.len())?;
-        Ok(known)
+        self.layout.merge(accumulators, &buffers, &stored_groups, groups.len())
     }
 
-    fn put(&self, groups: &Groups, merged: &[ArrayRef], known: &[bool]) -> Result<()> {
+    fn put(&self, groups: &Groups, merged: &[ArrayRef]) -> Result<()> {
         let mut values = RowBuffer::new();
         self.layout.values.encode(merged, 0..groups.len(), &mut values).map_err(external)?;
-        let times: Option<Int64Array> =
-            self.layout.event_time_key.map(|key| event_times_us(&groups.of_groups(&groups.rows[key])?)).transpose()?;
-        for_each_partition(&self.state, &groups.partitions, |partition, group| {
-            let time = times.as_ref().filter(|t| t.is_valid(group)).map(|t| t.value(group));
-            partition.put(groups.key(group), values.row(group), time, known[group]);
-            Ok(())
-        })
+        for_each_partition(&self.state, &groups.partitions, |store, group| store.put(groups.key(group), values.row(group)))
     }
 
     /// All groups of the state partitions that this output partition serves.
     fn all_groups(&self, output: usize) -> Result<Vec<RecordBatch>> {
         let mut results = Results::new(&self.layout);
-        for partition in self.state.served_by(output, self.outputs) {
+        for partition in self.state.served_by(output) {
             self.state
-                .with(partition, |p| p.iter().try_for_each(|(key, value)| results.push(key, value)))
+                .with_store(partition, |store| store.iter().try_for_each(|(key, value)| results.push(key, value)))
                 .map_err(external)?;
         }
         results.finish()
@@ -367,25 +353,10 @@ impl StateAggregateExec {
     /// Removes closed groups; gives them out if wanted.
     fn evict(&self, output: usize, watermark_ms: i64, give_out: bool) -> Result<Vec<RecordBatch>> {
         let mut results = Results::new(&self.layout);
-        if self.layout.event_time_key.is_none() {
-            return Ok(vec![]);
+        if self.layout.event_time_key.is_some() {
+            let each = |key: &[u8], value: &[u8]| if give_out { results.push(key, value) } else { Ok(()) };
+            self.state.evict(output, watermark_ms, each).map_err(external)?;
         }
-        let start = Instant::now();
-        let mut removed = 0;
-        for partition in self.state.served_by(output, self.outputs) {
-            let evicted = self.state.with(partition, |p| {
-                let mut result = Ok(());
-                removed += p.evict(watermark_ms.saturating_mul(1000), |key, value| {
-                    if give_out && result.is_ok() {
-                        result = results.push(key, value);
-                    }
-                });
-                result
-            });
-            evicted.map_err(external)?;
-        }
-        Counters::add(&self.state.counters.removed, removed);
-        Counters::add(&self.state.counters.removals_ns, start.elapsed().as_nanos() as usize);
         results.finish()
     }
 }
@@ -394,14 +365,14 @@ impl StateAggregateExec {
 fn for_each_partition(
     state: &OperatorState,
     partitions: &[u32],
-    mut work: impl FnMut(&mut Partition, usize) -> Result<(), millstream_formats::condition::SparkError>,
+    mut work: impl FnMut(&mut StateStore, usize) -> Result<(), SparkError>,
 ) -> Result<()> {
     let mut order: Vec<usize> = (0..partitions.len()).collect();
     order.sort_by_key(|group| partitions[*group]);
     for chunk in order.chunk_by(|a, b| partitions[*a] == partitions[*b]) {
         let Some(first) = chunk.first() else { continue };
         state
-            .with(partitions[*first] as usize, |partition| chunk.iter().try_for_each(|group| work(partition, *group)))
+            .with_store(partitions[*first] as usize, |store| chunk.iter().try_for_each(|group| work(store, *group)))
             .map_err(external)?;
     }
     Ok(())
@@ -420,7 +391,7 @@ impl<'a> Results<'a> {
         Self { layout, keys: RowBuffer::new(), values: RowBuffer::new(), batches: Vec::new() }
     }
 
-    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), millstream_formats::condition::SparkError> {
+    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), SparkError> {
         self.keys.push(key);
         self.values.push(value);
         if self.keys.len() == OUTPUT_ROWS {

@@ -22,6 +22,7 @@ use futures::StreamExt;
 use hashbrown::HashSet;
 use millstream_formats::row::{RowBuffer, RowEncoder};
 use millstream_functions::aggregate::canonical::canonical;
+use millstream_state::StateStore;
 
 use crate::event_time::event_times_us;
 use crate::exchange::{Exchange, Placed};
@@ -80,18 +81,17 @@ pub struct StateDeduplicateExec {
     input: Arc<dyn ExecutionPlan>,
     keys: Arc<Keys>,
     state: Arc<OperatorState>,
-    outputs: usize,
     exchange: Arc<Exchange>,
     properties: Arc<PlanProperties>,
 }
 
 impl StateDeduplicateExec {
-    /// A deduplication on `outputs` partitions.
-    pub fn new(input: Arc<dyn ExecutionPlan>, keys: Arc<Keys>, state: Arc<OperatorState>, outputs: usize) -> Self {
-        let outputs = outputs.min(state.spec().partitions).max(1);
+    /// A deduplication.
+    pub fn new(input: Arc<dyn ExecutionPlan>, keys: Arc<Keys>, state: Arc<OperatorState>) -> Self {
+        let outputs = state.outputs();
         let exchange = Arc::new(Exchange::new(state.spec().partitions, outputs));
         let properties = properties(&input.schema(), outputs, EmissionType::Final);
-        Self { input, keys, state, outputs, exchange, properties }
+        Self { input, keys, state, exchange, properties }
     }
 
     fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
@@ -102,7 +102,7 @@ impl StateDeduplicateExec {
         let placed = self.exchange.rows(output, &self.input, &self.keys.columns, &context).await?;
         let start = Instant::now();
         let passed = placed.iter().map(|placed| self.first_rows(placed)).collect::<Result<Vec<_>>>()?;
-        Counters::add(&self.state.counters.updates_ns, start.elapsed().as_nanos() as usize);
+        Counters::add_time(&self.state.counters.updates_ns, start);
         self.evict(output)?;
         Ok(passed)
     }
@@ -130,7 +130,15 @@ impl StateDeduplicateExec {
                 Keep::UntilKeyExpires => SEEN,
                 Keep::ForDelay(delay_us) => expires_at(time.unwrap_or(0).saturating_add(delay_us)),
             };
-            let is_first = self.state.with(partition, |p| p.put_if_absent(keys.row(row), &value)).map_err(external)?;
+            let (key, mut is_first) = (keys.row(row), false);
+            let remember = |store: &mut StateStore| match store.contains(key) {
+                true => Ok(()),
+                false => {
+                    is_first = true;
+                    store.put(key, &value)
+                }
+            };
+            self.state.with_store(partition, remember).map_err(external)?;
             if is_first {
                 passing.push(row as u32);
             }
@@ -146,15 +154,8 @@ impl StateDeduplicateExec {
         if self.keys.event_time_key.is_none() && self.keys.keep == Keep::UntilKeyExpires {
             return Ok(());
         }
-        let start = Instant::now();
-        let until_us = self.state.batch.read().eviction_watermark_ms.saturating_mul(1000);
-        let mut removed = 0;
-        for partition in self.state.served_by(output, self.outputs) {
-            removed += self.state.with(partition, |p| Ok(p.evict(until_us, |_, _| {}))).map_err(external)?;
-        }
-        Counters::add(&self.state.counters.removed, removed);
-        Counters::add(&self.state.counters.removals_ns, start.elapsed().as_nanos() as usize);
-        Ok(())
+        let watermark_ms = self.state.batch.read().eviction_watermark_ms;
+        self.state.evict(output, watermark_ms, |_, _| Ok(())).map_err(external)
     }
 }
 

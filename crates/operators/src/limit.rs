@@ -8,6 +8,7 @@ use datafusion::common::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use millstream_formats::row::slot;
 
 use crate::exchange::Exchange;
 use crate::exec::{batches_later, external, one_input, properties};
@@ -39,7 +40,7 @@ impl StateLimitExec {
 
     async fn run(self, context: Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
         let placed = self.exchange.rows(0, &self.input, &[], &context).await?;
-        let stored = self.state.with(0, |p| Ok(p.get(&KEY).and_then(bigint))).map_err(external)?;
+        let stored = self.state.with_store(0, |store| Ok(store.get(&KEY).and_then(|row| slot::get_i64(row, 1, 0)))).map_err(external)?;
         let before = stored.unwrap_or(0).max(0) as usize;
         let mut left = self.rows.saturating_sub(before);
         let mut given = Vec::new();
@@ -52,16 +53,11 @@ impl StateLimitExec {
         if count > 0 {
             let mut value = [0; 16];
             value[8..].copy_from_slice(&((before + count) as i64).to_le_bytes());
-            self.state.with(0, |p| p.put(&KEY, &value)).map_err(external)?;
+            self.state.with_store(0, |store| store.put(&KEY, &value)).map_err(external)?;
             Counters::add(&self.state.counters.updated, 1);
         }
         Ok(given)
     }
-}
-
-/// The only field of a row, a bigint.
-fn bigint(row: &[u8]) -> Option<i64> {
-    Some(i64::from_le_bytes(row.get(8..16)?.try_into().ok()?))
 }
 
 impl fmt::Debug for StateLimitExec {

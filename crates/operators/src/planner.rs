@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Fields, Schema};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -29,7 +29,7 @@ use crate::generate::GenerateExec;
 use crate::limit::StateLimitExec;
 use crate::logical::{Stateful, StatefulKind};
 use crate::observe::{Observation, ObserveExec};
-use crate::stores::{CurrentBatch, Expiry, NoDataBatch, OperatorState, StoreSpec};
+use crate::stores::{CurrentBatch, Expiry, NoDataBatch, OperatorState, StoreFields, StoreSpec, fields, types};
 use crate::stream_plan::{OutputMode, StreamSettings};
 use crate::tail::TailExec;
 
@@ -220,11 +220,8 @@ impl StreamBuild {
         let schema = node.input.schema();
         let delay_ms = |field: &Field| field.metadata().get(WATERMARK_DELAY_MS).and_then(|ms| ms.parse::<i64>().ok());
         let event_time = schema.fields().iter().position(|f| delay_ms(f).is_some());
-        let mut key_types = Vec::new();
-        for key in &node.keys {
-            let field = schema.field_from_column(key)?;
-            key_types.push((field.name().clone(), field.data_type().clone()));
-        }
+        let key_field = |key: &Column| Ok(schema.field_from_column(key)?.clone());
+        let key: Fields = node.keys.iter().map(key_field).collect::<Result<Vec<_>>>()?.into();
         let event_time_key =
             event_time.and_then(|time| node.keys.iter().position(|key| schema.index_of_column(key).ok() == Some(time)));
         let delay = event_time.and_then(|time| delay_ms(schema.field(time)));
@@ -233,39 +230,32 @@ impl StreamBuild {
             (true, Some(ms)) => Keep::ForDelay(ms.saturating_mul(1000)),
             (true, None) => return plan_err!("dropDuplicatesWithinWatermark is not supported on streaming DataFrames/DataSets without watermark"),
         };
-        let value = match node.within_watermark {
-            true => ("expiresAtMicros".to_string(), DataType::Int64),
-            false => ("__dummy__".to_string(), DataType::Null),
+        let (value, expiry) = match (node.within_watermark, event_time_key) {
+            (true, _) => (("expiresAtMicros", DataType::Int64), Expiry::ByValue(0)),
+            (false, Some(key)) => (("__dummy__", DataType::Null), Expiry::ByKey(key)),
+            (false, None) => (("__dummy__", DataType::Null), Expiry::Never),
         };
-        let types: Vec<DataType> = key_types.iter().map(|(_, t)| t.clone()).collect();
-        let keys = Arc::new(Keys::try_new(columns, &types, event_time, event_time_key, keep)?);
+        let keys = Arc::new(Keys::try_new(columns, &types(&key), event_time, event_time_key, keep)?);
         let state = self.state(StoreSpec {
             operator,
             name: if node.within_watermark { "dedupeWithinWatermark" } else { "dedupe" },
-            key_types,
-            value_types: vec![value],
+            stores: vec![StoreFields::only(key, fields([value]), expiry)],
             partitions: self.settings.state_partitions.max(1),
-            expiry: match (node.within_watermark, event_time_key) {
-                (true, _) => Expiry::ByValue,
-                (false, Some(key)) => Expiry::ByKey(key),
-                (false, None) => Expiry::Never,
-            },
             no_data_batch: NoDataBatch::WatermarkMoved,
-            custom: &["numDroppedDuplicateRows"],
+            custom: Some("numDroppedDuplicateRows"),
         });
-        Ok(Arc::new(StateDeduplicateExec::new(Arc::clone(input), keys, state, self.settings.parallelism)))
+        Ok(Arc::new(StateDeduplicateExec::new(Arc::clone(input), keys, state)))
     }
 
     fn limit(&self, operator: u32, rows: usize, input: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        let (key, value) = (fields([("key", DataType::Null)]), fields([("value", DataType::Int64)]));
         let state = self.state(StoreSpec {
             operator,
             name: "globalLimit",
-            key_types: vec![("key".to_string(), DataType::Null)],
-            value_types: vec![("value".to_string(), DataType::Int64)],
+            stores: vec![StoreFields::only(key, value, Expiry::Never)],
             partitions: 1,
-            expiry: Expiry::Never,
             no_data_batch: NoDataBatch::Never,
-            custom: &[],
+            custom: None,
         });
         Arc::new(StateLimitExec::new(Arc::clone(input), rows, state))
     }
@@ -309,35 +299,26 @@ impl StreamBuild {
             OutputMode::Complete => NoDataBatch::Never,
             _ => NoDataBatch::WatermarkMoved,
         };
+        let key: Fields = output.fields().iter().take(node.group_expr.len()).cloned().collect();
+        let value = value_types.iter().flatten().map(|f| (state_field_name(f.name()), f.data_type().clone()));
+        let expiry = event_time_key.map_or(Expiry::Never, Expiry::ByKey);
         let spec = StoreSpec {
             operator,
             name: "stateStoreSave",
-            key_types: output
-                .fields()
-                .iter()
-                .take(node.group_expr.len())
-                .map(|f| (f.name().clone(), f.data_type().clone()))
-                .collect(),
-            value_types: value_types
-                .iter()
-                .flatten()
-                .map(|f| (state_field_name(f.name()), f.data_type().clone()))
-                .collect(),
+            stores: vec![StoreFields::only(key, fields(value), expiry)],
             partitions: if node.group_expr.is_empty() { 1 } else { self.settings.state_partitions.max(1) },
-            expiry: event_time_key.map_or(Expiry::Never, Expiry::ByKey),
             no_data_batch,
-            custom: &[],
+            custom: None,
         };
         let layout = Arc::new(Layout::try_new(output, functions, event_time_key)?);
         let state = self.state(spec);
-        Ok(Arc::new(StateAggregateExec::new(Arc::new(partial), layout, state, self.mode, self.settings.parallelism)))
+        Ok(Arc::new(StateAggregateExec::new(Arc::new(partial), layout, state, self.mode)))
     }
 }
 
 /// `sum(x)[sum]` → `sum`.
-fn state_field_name(name: &str) -> String {
-    let inner = name.rsplit_once('[').map_or(name, |(_, inner)| inner);
-    inner.trim_end_matches(']').to_string()
+fn state_field_name(name: &str) -> &str {
+    name.rsplit_once('[').map_or(name, |(_, inner)| inner).trim_end_matches(']')
 }
 
 type Lowered = (Vec<Arc<AggregateFunctionExpr>>, Vec<Option<Arc<dyn PhysicalExpr>>>);

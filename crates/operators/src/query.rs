@@ -110,7 +110,8 @@ impl StreamPlan for StreamQuery {
     }
 
     fn restore(&self, batch_id: i64) -> Result<(), SparkError> {
-        self.operators.iter().try_for_each(|operator| operator.restore(batch_id))
+        let version = u64::try_from(batch_id).map_err(|_| SparkError::internal("a batch with a negative number"))?;
+        self.operators.iter().try_for_each(|operator| operator.restore(version))
     }
 
     fn set_rows(&self, index: usize, rows: Vec<Rows>) {
@@ -155,8 +156,8 @@ impl StreamPlan for StreamQuery {
         result
     }
 
-    fn commit(&self, batch: Batch) -> Result<(), SparkError> {
-        self.operators.iter().try_for_each(|operator| operator.commit(batch.id + 1))
+    fn commit(&self, _batch: Batch) -> Result<(), SparkError> {
+        self.operators.iter().try_for_each(|operator| operator.commit())
     }
 
     fn input_rows(&self) -> Vec<u64> {

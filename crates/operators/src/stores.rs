@@ -1,21 +1,29 @@
-//! The state of one stateful operator: its stores by partition, an index of their keys by event time, and its figures.
+//! The state of one stateful operator: its stores by partition, and its figures.
+//!
+//! A batch works on version `n` and, committed, is version `n + 1`. Every store of every partition writes a file for every
+//! version, also if nothing changed, as Spark requires. Schema and metadata files are written with the first commit.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
-use arrow::array::Array;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Fields};
 use millstream_formats::condition::SparkError;
-use millstream_formats::row::RowDecoder;
+use millstream_formats::files::FileError;
+use millstream_formats::row::{KeyPrefix, slot};
+use millstream_formats::statefile::{OperatorMetadata, StateSchema, store_dir};
+use millstream_state::{Maintenance, StateStore, StoreLocation, StoreOptions, TimeOf};
 use parking_lot::{Mutex, RwLock};
 
-use crate::event_time::event_times_us;
-use crate::exec::spark_error;
 use crate::stream_plan::{Batch, OperatorProgress, StreamSettings};
 
 /// The batch that runs, shared by the operators of a query.
 pub type CurrentBatch = Arc<RwLock<Batch>>;
+
+/// Stores that one thread commits in less time than it takes to start another.
+const STORES_PER_THREAD: usize = 8;
 
 /// When an operator asks for a batch without data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +34,41 @@ pub enum NoDataBatch {
     WatermarkMoved,
 }
 
+/// From when on an entry may be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// Never by time.
+    Never,
+    /// The event time in a field of the key: a timestamp, or the end of a window.
+    ByKey(usize),
+    /// The event time in a field of the value.
+    ByValue(usize),
+}
+
+/// What is fixed of a store.
+#[derive(Debug, Clone)]
+pub struct StoreFields {
+    /// `default`, or its name among several.
+    pub name: &'static str,
+    /// Fields of its keys.
+    pub key: Fields,
+    /// Fields of its values.
+    pub value: Fields,
+    /// When entries may go.
+    pub expiry: Expiry,
+    /// First fields of the key by which entries are looked for together; 0 for none.
+    pub prefix: usize,
+    /// Whether its entries count as rows of the operator.
+    pub counted: bool,
+}
+
+impl StoreFields {
+    /// The only store of an operator.
+    pub fn only(key: Fields, value: Fields, expiry: Expiry) -> Self {
+        Self { name: millstream_formats::statefile::DEFAULT_STORE, key, value, expiry, prefix: 0, counted: true }
+    }
+}
+
 /// What is fixed of an operator's state.
 #[derive(Debug, Clone)]
 pub struct StoreSpec {
@@ -33,18 +76,24 @@ pub struct StoreSpec {
     pub operator: u32,
     /// Spark's name of the operator.
     pub name: &'static str,
-    /// Types of the key's fields.
-    pub key_types: Vec<(String, DataType)>,
-    /// Types of the value's fields.
-    pub value_types: Vec<(String, DataType)>,
+    /// Its stores.
+    pub stores: Vec<StoreFields>,
     /// Number of state partitions.
     pub partitions: usize,
-    /// Field of the key that is the event time.
-    pub event_time_key: Option<usize>,
     /// When the operator asks for a batch without data.
     pub no_data_batch: NoDataBatch,
-    /// Metrics of its own, zero unless it says otherwise.
-    pub custom: &'static [&'static str],
+    /// A metric of its own ([`Counters::custom`]).
+    pub custom: Option<&'static str>,
+}
+
+/// Fields of a state row, all nullable as they are declared in files.
+pub fn fields<'a>(columns: impl IntoIterator<Item = (&'a str, DataType)>) -> Fields {
+    columns.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect()
+}
+
+/// Types of the fields.
+pub fn types(fields: &Fields) -> Vec<DataType> {
+    fields.iter().map(|f| f.data_type().clone()).collect()
 }
 
 /// Counts of the batch that runs.
@@ -56,7 +105,7 @@ pub struct Counters {
     pub removed: AtomicU64,
     /// Late rows dropped.
     pub late: AtomicU64,
-    /// First metric of the operator's own.
+    /// The operator's own metric.
     pub custom: AtomicU64,
     /// Time spent putting, ns.
     pub updates_ns: AtomicU64,
@@ -84,61 +133,28 @@ impl Counters {
     pub fn add(counter: &AtomicU64, more: usize) {
         counter.fetch_add(more as u64, Ordering::Relaxed);
     }
+
+    /// Adds the time since `start` to a counter of ns.
+    pub fn add_time(counter: &AtomicU64, start: Instant) {
+        counter.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    }
 }
 
-/// One partition of an operator's state.
-pub struct Partition {
-    store: Store,
-    /// Keys by event time, µs; only if the operator evicts by its key.
-    times: Option<BTreeMap<i64, Vec<Box<[u8]>>>>,
-}
+/// The stores of one partition.
+pub type Partition = Vec<StateStore>;
 
-impl Partition {
-    /// The value of a key.
-    pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.store.get(key)
-    }
-
-    /// Sets the value of a key. `time_us` is the key's event time; `known` says that the key is there already.
-    pub fn put(&mut self, key: &[u8], value: &[u8], time_us: Option<i64>, known: bool) {
-        if let (Some(times), Some(time), false) = (&mut self.times, time_us, known) {
-            times.entry(time).or_default().push(key.into());
-        }
-        self.store.put(key, value);
-    }
-
-    /// Removes the keys whose event time is at or before `until_us` and hands over each key and value.
-    pub fn evict(&mut self, until_us: i64, mut each: impl FnMut(&[u8], &[u8])) -> usize {
-        let Some(times) = &mut self.times else { return 0 };
-        let later = until_us.checked_add(1).map(|after| times.split_off(&after)).unwrap_or_default();
-        let expired = std::mem::replace(times, later);
-        let mut removed = 0;
-        for key in expired.into_values().flatten() {
-            if let Some(value) = self.store.get(&key) {
-                each(&key, value);
-                removed += 1;
-            }
-            self.store.remove(&key);
-        }
-        removed
-    }
-
-    /// All keys and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.store.iter()
-    }
-
-    /// The store itself, for operators that evict in ways of their own.
-    pub fn store_mut(&mut self) -> &mut Store {
-        &mut self.store
-    }
+/// The only store of a partition.
+pub fn only(partition: &mut Partition) -> Result<&mut StateStore, SparkError> {
+    partition.first_mut().ok_or_else(|| SparkError::internal("an operator without a store"))
 }
 
 /// The state of one operator.
 pub struct OperatorState {
     spec: StoreSpec,
     settings: StreamSettings,
-    partitions: Vec<Mutex<Option<Partition>>>,
+    partitions: Vec<Mutex<Partition>>,
+    /// Whether schema and metadata files are known to be there.
+    described: AtomicBool,
     /// Figures of the batch that runs.
     pub counters: Counters,
     /// The batch that runs.
@@ -146,10 +162,20 @@ pub struct OperatorState {
 }
 
 impl OperatorState {
-    /// State that is not loaded yet.
+    /// State at version 0.
     pub fn new(spec: StoreSpec, settings: &StreamSettings, batch: CurrentBatch) -> Self {
-        let partitions = (0..spec.partitions).map(|_| Mutex::new(None)).collect();
-        Self { spec, settings: settings.clone(), partitions, counters: Counters::default(), batch }
+        let open = |partition: usize| {
+            spec.stores.iter().map(|store| open(&spec, store, partition, settings)).collect::<Partition>()
+        };
+        let partitions = (0..spec.partitions).map(|partition| Mutex::new(open(partition))).collect();
+        Self {
+            partitions,
+            spec,
+            settings: settings.clone(),
+            described: AtomicBool::new(false),
+            counters: Counters::default(),
+            batch,
+        }
     }
 
     /// What is fixed.
@@ -157,25 +183,63 @@ impl OperatorState {
         &self.spec
     }
 
-    /// The state partitions that one of `outputs` output partitions serves.
-    pub fn served_by(&self, output: usize, outputs: usize) -> impl Iterator<Item = usize> + use<> {
-        (output..self.spec.partitions).step_by(outputs.max(1))
+    /// How many output partitions serve the state partitions.
+    pub fn outputs(&self) -> usize {
+        self.settings.parallelism.min(self.spec.partitions).max(1)
     }
 
-    /// Works on one partition.
+    /// The state partitions that one output partition serves.
+    pub fn served_by(&self, output: usize) -> impl Iterator<Item = usize> + use<> {
+        (output..self.spec.partitions).step_by(self.outputs())
+    }
+
+    /// Works on the stores of one partition.
     ///
     /// # Errors
-    /// If the state has not been loaded, or the work fails.
+    /// If there is no such partition, or the work fails.
     pub fn with<T>(
         &self,
         partition: usize,
         work: impl FnOnce(&mut Partition) -> Result<T, SparkError>,
     ) -> Result<T, SparkError> {
         let slot = self.partitions.get(partition).ok_or_else(|| SparkError::internal("no such state partition"))?;
-        match slot.lock().as_mut() {
-            Some(partition) => work(partition),
-            None => Err(SparkError::internal("state is used before it is loaded")),
+        work(&mut slot.lock())
+    }
+
+    /// Works on the only store of one partition.
+    ///
+    /// # Errors
+    /// If there is no such partition, or the work fails.
+    pub fn with_store<T>(
+        &self,
+        partition: usize,
+        work: impl FnOnce(&mut StateStore) -> Result<T, SparkError>,
+    ) -> Result<T, SparkError> {
+        self.with(partition, |stores| work(only(stores)?))
+    }
+
+    /// Removes what the watermark has closed in the partitions that an output partition serves, from the only store; each
+    /// entry is handed to `visit` first.
+    pub fn evict(
+        &self,
+        output: usize,
+        watermark_ms: i64,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), SparkError>,
+    ) -> Result<(), SparkError> {
+        let start = Instant::now();
+        let mut result = Ok(());
+        for partition in self.served_by(output) {
+            let removed = self.with_store(partition, |store| {
+                Ok(store.remove_expired(watermark_ms.saturating_mul(1000), |key, value| {
+                    if result.is_ok() {
+                        result = visit(key, value);
+                    }
+                }))
+            })?;
+            Counters::add(&self.counters.removed, removed);
         }
+        Counters::add_time(&self.counters.removals_ns, start);
+        result
     }
 
     /// Forgets the figures of the batch before.
@@ -184,38 +248,78 @@ impl OperatorState {
     }
 
     /// Loads a version.
-    pub fn restore(&self, version: i64) -> Result<(), SparkError> {
-        for (index, slot) in self.partitions.iter().enumerate() {
-            let store = Store::open(&self.settings, &self.spec, index, version)?;
-            let times = self.spec.event_time_key.map(|field| self.index_by_time(&store, field)).transpose()?;
-            *slot.lock() = Some(Partition { store, times });
+    pub fn restore(&self, version: u64) -> Result<(), SparkError> {
+        if version > 0 {
+            self.check_schemas()?;
         }
+        self.on_all_partitions(|stores| stores.iter_mut().try_for_each(|store| store.load(version)))
+    }
+
+    /// Writes the state after the batch as the next version.
+    pub fn commit(&self) -> Result<(), SparkError> {
+        let start = Instant::now();
+        if !self.described.load(Ordering::Relaxed) {
+            self.describe().map_err(|e| unwritable(&e))?;
+            self.described.store(true, Ordering::Relaxed);
+        }
+        self.on_all_partitions(|stores| stores.iter_mut().try_for_each(|store| store.commit().map(drop)))?;
+        Counters::add_time(&self.counters.commit_ns, start);
         Ok(())
     }
 
-    fn index_by_time(&self, store: &Store, field: usize) -> Result<BTreeMap<i64, Vec<Box<[u8]>>>, SparkError> {
-        let types: Vec<DataType> = self.spec.key_types.iter().map(|(_, t)| t.clone()).collect();
-        let keys: Vec<&[u8]> = store.iter().map(|(key, _)| key).collect();
-        let columns = RowDecoder::new(&types).decode(keys.iter().copied())?;
-        let column = columns.get(field).ok_or_else(|| SparkError::internal("a key has no event time"))?;
-        let times = event_times_us(column).map_err(|e| spark_error(&e))?;
-        let mut index: BTreeMap<i64, Vec<Box<[u8]>>> = BTreeMap::new();
-        for (row, key) in keys.into_iter().enumerate().filter(|(row, _)| times.is_valid(*row)) {
-            index.entry(times.value(row)).or_default().push(key.into());
-        }
-        Ok(index)
+    /// The work in the background that is due once the newest version is committed.
+    pub fn maintenance(&self) -> Vec<Maintenance> {
+        self.partitions.iter().flat_map(|slot| slot.lock().iter().map(StateStore::maintenance).collect::<Vec<_>>()).collect()
     }
 
-    /// Writes the state after a batch as version `version`.
-    pub fn commit(&self, version: i64) -> Result<(), SparkError> {
-        let start = std::time::Instant::now();
-        for slot in &self.partitions {
-            match slot.lock().as_mut() {
-                Some(partition) => partition.store.commit(version)?,
-                None => return Err(SparkError::internal("state is written before it is loaded")),
+    /// Works on all partitions, on several threads if there are many.
+    fn on_all_partitions(
+        &self,
+        work: impl Fn(&mut Partition) -> Result<(), SparkError> + Sync,
+    ) -> Result<(), SparkError> {
+        let threads = self.settings.parallelism.min(self.partitions.len().div_ceil(STORES_PER_THREAD));
+        if threads <= 1 {
+            return self.partitions.iter().try_for_each(|slot| work(&mut slot.lock()));
+        }
+        let chunk = self.partitions.len().div_ceil(threads);
+        std::thread::scope(|scope| {
+            let work = &work;
+            let run = |slots: &'_ [Mutex<Partition>]| slots.iter().try_for_each(|slot| work(&mut slot.lock()));
+            let running: Vec<_> = self.partitions.chunks(chunk).map(|slots| scope.spawn(move || run(slots))).collect();
+            running.into_iter().try_for_each(|thread| {
+                thread.join().unwrap_or_else(|_| Err(SparkError::internal("a thread that works on state panicked")))
+            })
+        })
+    }
+
+    fn schema_path(&self, store: &StoreFields) -> PathBuf {
+        let dir = store_dir(&self.settings.state_dir, self.spec.operator as usize, 0, store.name);
+        dir.join("_metadata").join("schema")
+    }
+
+    /// Writes schema and metadata files.
+    fn describe(&self) -> Result<(), FileError> {
+        for store in &self.spec.stores {
+            StateSchema::of(&store.key, &store.value).write_if_missing(&self.schema_path(store), self.settings.fsync)?;
+        }
+        let names: Vec<&str> = self.spec.stores.iter().map(|store| store.name).collect();
+        let prefix = self.spec.stores.first().map_or(0, |store| store.prefix as u64);
+        // As Spark does, the setting also where the operator has one partition only.
+        let partitions = self.settings.state_partitions as u64;
+        let metadata = OperatorMetadata::new(self.spec.operator.into(), self.spec.name, &names, prefix, partitions);
+        let path = OperatorMetadata::path(&self.settings.state_dir.join(self.spec.operator.to_string()));
+        metadata.write_if_missing(&path, self.settings.fsync)
+    }
+
+    /// Fails if the state was written for rows of other types.
+    fn check_schemas(&self) -> Result<(), SparkError> {
+        for store in &self.spec.stores {
+            let path = self.schema_path(store);
+            if path.exists() {
+                let schema = StateSchema::read(&path).map_err(|e| unreadable(&e))?;
+                schema.check(&store.key, &store.value)?;
             }
         }
-        self.counters.commit_ns.store(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -228,21 +332,24 @@ impl OperatorState {
     pub fn progress(&self) -> OperatorProgress {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let ms = |counter: &AtomicU64| count(counter) / 1_000_000;
-        let (mut rows_total, mut memory_bytes) = (0, 0);
+        let (mut rows_total, mut memory_bytes, mut live_bytes) = (0, 0, 0);
         for slot in &self.partitions {
-            if let Some(partition) = slot.lock().as_ref() {
-                rows_total += partition.store.len() as u64;
-                memory_bytes += partition.store.memory_bytes() as u64;
+            for (store, spec) in slot.lock().iter().zip(&self.spec.stores) {
+                let metrics = store.metrics();
+                rows_total += if spec.counted { metrics.rows } else { 0 };
+                memory_bytes += metrics.memory_bytes;
+                live_bytes += metrics.live_bytes;
             }
         }
         let mut custom: BTreeMap<String, u64> = [
             ("loadedMapCacheHitCount", 0),
             ("loadedMapCacheMissCount", 0),
-            ("stateOnCurrentVersionSizeBytes", memory_bytes),
+            ("stateOnCurrentVersionSizeBytes", live_bytes),
         ]
         .map(|(name, value)| (name.to_string(), value))
         .into();
-        custom.extend(self.spec.custom.iter().map(|name| (name.to_string(), count(&self.counters.custom))));
+        custom.extend(self.spec.custom.map(|name| (name.to_string(), count(&self.counters.custom))));
+        let stores = (self.spec.partitions * self.spec.stores.len()) as u64;
         OperatorProgress {
             name: self.spec.name.to_string(),
             rows_total,
@@ -254,55 +361,49 @@ impl OperatorState {
             commit_ms: ms(&self.counters.commit_ns),
             memory_bytes,
             partitions: self.spec.partitions as u64,
-            store_instances: self.spec.partitions as u64,
+            store_instances: stores,
             custom,
         }
     }
 }
 
-/// One store, until the crate `state` has one.
-pub struct Store {
-    rows: hashbrown::HashMap<Box<[u8]>, Box<[u8]>>,
+fn open(spec: &StoreSpec, store: &StoreFields, partition: usize, settings: &StreamSettings) -> StateStore {
+    let (key, value) = (types(&store.key), types(&store.value));
+    let options = StoreOptions {
+        versions_retained: settings.versions_retained,
+        fsync: settings.fsync,
+        time_of: time_of(store),
+        prefix: (store.prefix > 0).then(|| KeyPrefix::new(&key, store.prefix)),
+        row_types: Some((key, value)),
+        ..StoreOptions::default()
+    };
+    StateStore::open(StoreLocation::new(&settings.state_dir, spec.operator as usize, partition, store.name), options)
 }
 
-impl Store {
-    fn open(
-        _settings: &StreamSettings,
-        _spec: &StoreSpec,
-        _partition: usize,
-        version: i64,
-    ) -> Result<Self, SparkError> {
-        if version > 0 {
-            return Err(SparkError::unsupported("A restart with state"));
+/// How the time of an entry is read from its bytes.
+fn time_of(store: &StoreFields) -> Option<TimeOf> {
+    let (count, field) = match store.expiry {
+        Expiry::Never => return None,
+        Expiry::ByKey(field) => (store.key.len(), field),
+        Expiry::ByValue(field) => (store.value.len(), field),
+    };
+    let by_key = matches!(store.expiry, Expiry::ByKey(_));
+    let fields = if by_key { &store.key } else { &store.value };
+    let window = matches!(fields.get(field).map(|f| f.data_type()), Some(DataType::Struct(_)));
+    Some(Arc::new(move |key: &[u8], value: &[u8]| {
+        let row = if by_key { key } else { value };
+        match window {
+            // The second of a window's two fields is its end.
+            true => slot::get_bytes(row, count, field).and_then(|window| slot::get_i64(window, 2, 1)),
+            false => slot::get_i64(row, count, field),
         }
-        Ok(Self { rows: hashbrown::HashMap::new() })
-    }
+    }))
+}
 
-    fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.rows.get(key).map(|v| &**v)
-    }
+fn unwritable(error: &FileError) -> SparkError {
+    SparkError::internal(format!("the description of a state store cannot be written: {error}"))
+}
 
-    fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.rows.insert(key.into(), value.into());
-    }
-
-    fn remove(&mut self, key: &[u8]) {
-        self.rows.remove(key);
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.rows.iter().map(|(k, v)| (&**k, &**v))
-    }
-
-    fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.rows.iter().map(|(k, v)| k.len() + v.len() + 32).sum()
-    }
-
-    fn commit(&mut self, _version: i64) -> Result<(), SparkError> {
-        Ok(())
-    }
+fn unreadable(error: &FileError) -> SparkError {
+    SparkError::internal(format!("the description of a state store cannot be read: {error}"))
 }
