@@ -150,6 +150,8 @@ pub(crate) fn session_state(parallelism: usize) -> SessionState {
     options.optimizer.enable_round_robin_repartition = false;
     options.optimizer.repartition_file_scans = false;
     options.sql_parser.enable_ident_normalization = false;
+    // Column metadata (the event-time mark) differs between logical and physical schemas.
+    options.execution.skip_physical_aggregate_schema_check = true;
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()

@@ -261,7 +261,12 @@ pub struct StateAggregateExec {
 
 impl StateAggregateExec {
     /// An aggregation over partial aggregates.
-    pub fn new(input: Arc<dyn ExecutionPlan>, layout: Arc<Layout>, state: Arc<OperatorState>, mode: OutputMode) -> Self {
+    pub fn new(
+        input: Arc<dyn ExecutionPlan>,
+        layout: Arc<Layout>,
+        state: Arc<OperatorState>,
+        mode: OutputMode,
+    ) -> Self {
         let outputs = state.outputs();
         let exchange = Arc::new(Exchange::new(state.spec().partitions, outputs));
         let properties = properties(&layout.output, outputs, EmissionType::Final);
@@ -336,7 +341,9 @@ impl StateAggregateExec {
     fn put(&self, groups: &Groups, merged: &[ArrayRef]) -> Result<()> {
         let mut values = RowBuffer::new();
         self.layout.values.encode(merged, 0..groups.len(), &mut values).map_err(external)?;
-        for_each_partition(&self.state, &groups.partitions, |store, group| store.put(groups.key(group), values.row(group)))
+        for_each_partition(&self.state, &groups.partitions, |store, group| {
+            store.put(groups.key(group), values.row(group))
+        })
     }
 
     /// All groups of the state partitions that this output partition serves.

@@ -40,7 +40,10 @@ impl StateLimitExec {
 
     async fn run(self, context: Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
         let placed = self.exchange.rows(0, &self.input, &[], &context).await?;
-        let stored = self.state.with_store(0, |store| Ok(store.get(&KEY).and_then(|row| slot::get_i64(row, 1, 0)))).map_err(external)?;
+        let stored = self
+            .state
+            .with_store(0, |store| Ok(store.get(&KEY).and_then(|row| slot::get_i64(row, 1, 0))))
+            .map_err(external)?;
         let before = stored.unwrap_or(0).max(0) as usize;
         let mut left = self.rows.saturating_sub(before);
         let mut given = Vec::new();

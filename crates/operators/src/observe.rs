@@ -56,8 +56,11 @@ impl Observation {
 
     fn update(&self, accumulators: &mut [Box<dyn Accumulator>], batch: &RecordBatch) -> Result<()> {
         for (aggregate, accumulator) in self.aggregates.iter().zip(accumulators) {
-            let values: Vec<ArrayRef> =
-                aggregate.expressions().iter().map(|e| e.evaluate(batch)?.into_array(batch.num_rows())).collect::<Result<_>>()?;
+            let values: Vec<ArrayRef> = aggregate
+                .expressions()
+                .iter()
+                .map(|e| e.evaluate(batch)?.into_array(batch.num_rows()))
+                .collect::<Result<_>>()?;
             accumulator.update_batch(&values)?;
         }
         Ok(())

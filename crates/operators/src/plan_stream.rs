@@ -56,7 +56,16 @@ pub fn plan_stream(
     let mut operators = std::mem::take(&mut *build.operators.lock());
     operators.sort_by_key(|operator| operator.spec().operator);
     let (sources, slots) = leaves.into_iter().unzip();
-    Ok(Box::new(StreamQuery { plan, sources, slots, operators, batch, context: session.task_ctx(), runtime }))
+    Ok(Box::new(StreamQuery {
+        plan,
+        sources,
+        slots,
+        operators,
+        batch,
+        context: session.task_ctx(),
+        runtime,
+        observed: Mutex::default(),
+    }))
 }
 
 /// Waits for a future on a thread of its own, because the caller may already be one of a runtime.
@@ -127,7 +136,8 @@ fn limits_over_streams(plan: LogicalPlan) -> datafusion::common::Result<LogicalP
         if !is_streaming(&limit.input) {
             return Ok(Transformed::new(node, false, TreeNodeRecursion::Jump));
         }
-        let (SkipType::Literal(0), FetchType::Literal(Some(rows))) = (limit.get_skip_type()?, limit.get_fetch_type()?) else {
+        let (SkipType::Literal(0), FetchType::Literal(Some(rows))) = (limit.get_skip_type()?, limit.get_fetch_type()?)
+        else {
             return Err(external(SparkError::unsupported("An offset, or a limit that is no constant, over a stream")));
         };
         let kind = StatefulKind::Limit { input: Arc::clone(&limit.input), rows };

@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, Result, plan_err};
+use datafusion::common::{Column, DFSchema, ExprSchema, Result, plan_err};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
@@ -169,7 +169,9 @@ fn observe(
         metrics.push(over_results.data);
     }
     let (functions, _filters) = lower_aggregates(&aggregates, logical_input, input, context)?;
-    let result = |(i, f): (usize, &Arc<AggregateFunctionExpr>)| Field::new(format!("aggregate{i}"), f.field().data_type().clone(), true);
+    let result = |(i, f): (usize, &Arc<AggregateFunctionExpr>)| {
+        Field::new(format!("aggregate{i}"), f.field().data_type().clone(), true)
+    };
     let aggregated = Arc::new(Schema::new(functions.iter().enumerate().map(result).collect::<Vec<_>>()));
     let results = DFSchema::try_from(aggregated.as_ref().clone())?;
     let metrics = metrics
@@ -228,7 +230,11 @@ impl StreamBuild {
         let keep = match (node.within_watermark, delay) {
             (false, _) => Keep::UntilKeyExpires,
             (true, Some(ms)) => Keep::ForDelay(ms.saturating_mul(1000)),
-            (true, None) => return plan_err!("dropDuplicatesWithinWatermark is not supported on streaming DataFrames/DataSets without watermark"),
+            (true, None) => {
+                return plan_err!(
+                    "dropDuplicatesWithinWatermark is not supported on streaming DataFrames/DataSets without watermark"
+                );
+            }
         };
         let (value, expiry) = match (node.within_watermark, event_time_key) {
             (true, _) => (("expiresAtMicros", DataType::Int64), Expiry::ByValue(0)),

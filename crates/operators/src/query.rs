@@ -10,6 +10,7 @@ use datafusion::physical_plan::{ExecutionPlan, displayable, execution_plan::rese
 use futures::StreamExt;
 use millstream_formats::condition::SparkError;
 use millstream_plan::resolved::StreamTable;
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -35,6 +36,8 @@ pub(crate) struct StreamQuery {
     pub batch: CurrentBatch,
     pub context: Arc<TaskContext>,
     pub runtime: ComputeRuntime,
+    /// Metrics of the observations in the batch that ran.
+    pub observed: Mutex<BTreeMap<String, RecordBatch>>,
 }
 
 /// Threads that only compute. Dropping it does not wait for them, so that it may be dropped anywhere.
@@ -153,7 +156,9 @@ impl StreamPlan for StreamQuery {
         }
         // Leaves that were not read must not be read in the next batch.
         self.slots.iter().for_each(|slot| slot.discard());
-        result
+        result?;
+        *self.observed.lock() = observed(&self.plan).map_err(|e| spark_error(&e))?;
+        Ok(())
     }
 
     fn commit(&self, _batch: Batch) -> Result<(), SparkError> {
@@ -176,8 +181,8 @@ impl StreamPlan for StreamQuery {
         self.operators.iter().map(|operator| operator.progress()).collect()
     }
 
-    fn observed(&self) -> Result<BTreeMap<String, RecordBatch>, SparkError> {
-        observed(&self.plan).map_err(|e| spark_error(&e))
+    fn observed(&self) -> BTreeMap<String, RecordBatch> {
+        self.observed.lock().clone()
     }
 
     fn explain(&self, extended: bool) -> String {

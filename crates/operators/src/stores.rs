@@ -269,7 +269,10 @@ impl OperatorState {
 
     /// The work in the background that is due once the newest version is committed.
     pub fn maintenance(&self) -> Vec<Maintenance> {
-        self.partitions.iter().flat_map(|slot| slot.lock().iter().map(StateStore::maintenance).collect::<Vec<_>>()).collect()
+        self.partitions
+            .iter()
+            .flat_map(|slot| slot.lock().iter().map(StateStore::maintenance).collect::<Vec<_>>())
+            .collect()
     }
 
     /// Works on all partitions, on several threads if there are many.
@@ -300,7 +303,8 @@ impl OperatorState {
     /// Writes schema and metadata files.
     fn describe(&self) -> Result<(), FileError> {
         for store in &self.spec.stores {
-            StateSchema::of(&store.key, &store.value).write_if_missing(&self.schema_path(store), self.settings.fsync)?;
+            StateSchema::of(&store.key, &store.value)
+                .write_if_missing(&self.schema_path(store), self.settings.fsync)?;
         }
         let names: Vec<&str> = self.spec.stores.iter().map(|store| store.name).collect();
         let prefix = self.spec.stores.first().map_or(0, |store| store.prefix as u64);

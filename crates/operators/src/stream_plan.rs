@@ -135,10 +135,7 @@ pub trait StreamPlan: Send + Sync {
     fn progress(&self) -> Vec<OperatorProgress>;
 
     /// Observed metrics of the batch that ran, by name: one row each.
-    ///
-    /// # Errors
-    /// If a metric cannot be computed.
-    fn observed(&self) -> Result<BTreeMap<String, RecordBatch>, SparkError>;
+    fn observed(&self) -> BTreeMap<String, RecordBatch>;
 
     /// The physical plan as text.
     fn explain(&self, extended: bool) -> String;

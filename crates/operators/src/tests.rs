@@ -14,7 +14,7 @@ use datafusion::prelude::col;
 use millstream_formats::condition::SparkError;
 use millstream_formats::types::timestamp;
 use millstream_functions::{AggregateCall, Function, FunctionContext, Typed, lookup};
-use millstream_plan::nodes::{CalendarInterval, EventTime};
+use millstream_plan::nodes::{CalendarInterval, Deduplicate, EventTime, Observe};
 use millstream_plan::resolved::{ResolvedPlan, StreamOrigin, StreamTable};
 
 use crate::plan_stream;
@@ -219,4 +219,98 @@ fn an_overflow_fails_the_batch_with_spark_s_condition() {
     let mut query = TestQuery::start(plan, OutputMode::Update, dir.path(), 3);
     query.batch(&[&[(None, Some(i64::MAX), 0)]]).unwrap();
     assert_eq!(query.batch(&[&[(None, Some(1), 0)]]).unwrap_err().condition(), Some("ARITHMETIC_OVERFLOW"));
+}
+
+#[test]
+fn state_is_taken_up_after_a_restart_and_given_up_after_a_failed_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = || events().aggregate(vec![col(Column::new_unqualified("#k"))], counts()).unwrap();
+    let mut query = TestQuery::start(plan(), OutputMode::Update, dir.path(), 3);
+    query.batch(&[&[(Some("a"), Some(1), 0)]]).unwrap();
+    query.batch(&[&[(Some("b"), Some(1), 0)]]).unwrap();
+    drop(query);
+
+    let mut query = TestQuery::start(plan(), OutputMode::Update, dir.path(), 3);
+    query.plan.restore(2).unwrap();
+    query.next = 2;
+    assert!(query.batch(&[&[(Some("a"), Some(i64::MAX), 0)]]).is_err());
+    query.plan.restore(2).unwrap();
+    assert_eq!(query.batch(&[&[(Some("a"), Some(2), 0)]]).unwrap(), ["a,2,3"]);
+    assert!(dir.path().join("0/0/_metadata/schema").is_file());
+    assert!(dir.path().join("0/_metadata/metadata").is_file());
+    assert!((0..3).all(|partition| dir.path().join(format!("0/{partition}/3.delta")).is_file()));
+}
+
+#[test]
+fn state_of_another_schema_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = |key: &str| events().aggregate(vec![col(Column::new_unqualified(key))], counts()).unwrap();
+    TestQuery::start(plan("#k"), OutputMode::Update, dir.path(), 1).batch(&[&[(Some("a"), Some(1), 0)]]).unwrap();
+    let query = TestQuery::start(plan("#v"), OutputMode::Update, dir.path(), 1);
+    let error = query.plan.restore(1).unwrap_err();
+    assert_eq!(error.condition(), Some("STATE_STORE_KEY_SCHEMA_NOT_COMPATIBLE"));
+}
+
+fn deduplicated(input: LogicalPlanBuilder, keys: &[&str], within_watermark: bool) -> LogicalPlanBuilder {
+    let keys = keys.iter().map(|k| Column::new_unqualified(*k)).collect();
+    let node = Deduplicate { input: Arc::new(input.build().unwrap()), keys, within_watermark };
+    LogicalPlanBuilder::from(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+}
+
+#[test]
+fn the_first_row_of_a_key_passes_for_good_and_late_rows_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = deduplicated(with_watermark(events(), 10_000), &["#k"], false);
+    let mut query = TestQuery::start(plan, OutputMode::Append, dir.path(), 3);
+    let rows: &[Row] = &[(Some("a"), Some(1), 50), (Some("a"), Some(2), 50), (None, Some(3), 50)];
+    assert_eq!(query.batch(&[rows]).unwrap(), [",3,1970-01-01T00:00:50Z", "a,1,1970-01-01T00:00:50Z"]);
+    let rows: &[Row] = &[(Some("a"), Some(4), 60), (Some("b"), Some(5), 60), (Some("c"), Some(6), 40)];
+    query.batch_at(&[&[]], 40_000).unwrap();
+    assert_eq!(query.batch_at(&[rows], 40_000).unwrap(), ["b,5,1970-01-01T00:01:00Z"]);
+    let progress = &query.plan.progress()[0];
+    assert_eq!((progress.rows_total, progress.rows_updated, progress.rows_dropped_by_watermark), (3, 1, 1));
+    assert_eq!(progress.custom.get("numDroppedDuplicateRows"), Some(&1));
+}
+
+#[test]
+fn a_key_within_the_watermark_is_forgotten_after_the_delay() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = deduplicated(with_watermark(events(), 10_000), &["#k"], true);
+    let mut query = TestQuery::start(plan, OutputMode::Append, dir.path(), 2);
+    query.batch(&[&[(Some("a"), Some(1), 50)]]).unwrap();
+    assert!(query.batch_at(&[&[(Some("a"), Some(2), 69)]], 59_999).unwrap().is_empty());
+    query.batch_at(&[&[]], 60_000).unwrap();
+    assert_eq!(query.plan.progress()[0].rows_removed, 1);
+    assert_eq!(query.batch_at(&[&[(Some("a"), Some(3), 70)]], 60_000).unwrap(), ["a,3,1970-01-01T00:01:10Z"]);
+}
+
+#[test]
+fn a_limit_counts_over_all_batches() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut query = TestQuery::start(events().limit(0, Some(3)).unwrap(), OutputMode::Append, dir.path(), 2);
+    assert_eq!(query.batch(&[&[(Some("a"), None, 0), (Some("b"), None, 0)]]).unwrap().len(), 2);
+    assert_eq!(query.batch(&[&[(Some("c"), None, 0), (Some("d"), None, 0)]]).unwrap().len(), 1);
+    assert!(query.batch(&[&[(Some("e"), None, 0)]]).unwrap().is_empty());
+    assert_eq!(query.plan.progress()[0].name, "globalLimit");
+}
+
+#[test]
+fn an_observation_aggregates_the_rows_that_pass() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Observe {
+        input: Arc::new(events().build().unwrap()),
+        observation: "seen".into(),
+        metrics: vec![
+            aggregate("count", &[("#v", DataType::Int64)], "x"),
+            aggregate("max", &[("#v", DataType::Int64)], "y"),
+        ],
+        names: vec!["n".into(), "top".into()],
+    };
+    let plan = LogicalPlanBuilder::from(LogicalPlan::Extension(Extension { node: Arc::new(node) }));
+    let mut query = TestQuery::start(plan, OutputMode::Append, dir.path(), 2);
+    query.batch(&[&[(None, Some(1), 0), (None, Some(7), 0), (None, None, 0)]]).unwrap();
+    let observed = query.plan.observed();
+    assert_eq!(lines(std::slice::from_ref(&observed["seen"])), ["2,7"]);
+    query.batch(&[&[]]).unwrap();
+    assert_eq!(lines(std::slice::from_ref(&query.plan.observed()["seen"])), ["0,"]);
 }

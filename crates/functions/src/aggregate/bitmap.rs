@@ -72,7 +72,10 @@ fn wrong_position(position: i64) -> SparkError {
         ExceptionClass::ArrayIndexOutOfBounds,
         "INVALID_BITMAP_POSITION",
         "22003",
-        format!("The 0-indexed bitmap position {position} is out of bounds. The bitmap has {} bits ({BYTES} bytes).", BYTES * 8),
+        format!(
+            "The 0-indexed bitmap position {position} is out of bounds. The bitmap has {} bits ({BYTES} bytes).",
+            BYTES * 8
+        ),
     )
     .with("bitPosition", position.to_string())
     .with("bitmapNumBits", (BYTES * 8).to_string())
@@ -80,7 +83,13 @@ fn wrong_position(position: i64) -> SparkError {
 }
 
 impl GroupsAccumulator for BitmapGroups {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
         self.grow(total);
         if self.call != Bitmap::Construct {
             return self.join(values, groups, filter);

@@ -74,7 +74,13 @@ impl<T: ArrowPrimitiveType> GroupsAccumulator for BitsGroups<T>
 where
     T::Native: TryFrom<i64> + Into<i64>,
 {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
         self.values.resize(total, 0);
         self.seen.grow(total);
         let array = primitive::<T>(values, 0)?;
@@ -90,7 +96,8 @@ where
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let nulls = NullBuffer::new(self.seen.emit(emit_to));
         let values = emit_to.take_needed(&mut self.values).into_iter();
-        let values: Vec<T::Native> = values.map(|v| T::Native::try_from(v).unwrap_or_else(|_| T::Native::usize_as(0))).collect();
+        let values: Vec<T::Native> =
+            values.map(|v| T::Native::try_from(v).unwrap_or_else(|_| T::Native::usize_as(0))).collect();
         Ok(Arc::new(PrimitiveArray::<T>::new(values.into(), Some(nulls))))
     }
 

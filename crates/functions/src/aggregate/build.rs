@@ -39,7 +39,8 @@ pub(crate) fn find(name: &str) -> Option<Function> {
         "min" | "max" => extremum,
         "bool_and" | "every" | "bool_or" | "some" | "any" => boolean,
         "first" | "first_value" | "any_value" | "last" | "last_value" => pick,
-        "stddev" | "std" | "stddev_samp" | "stddev_pop" | "variance" | "var_samp" | "var_pop" | "skewness" | "kurtosis" => central,
+        "stddev" | "std" | "stddev_samp" | "stddev_pop" | "variance" | "var_samp" | "var_pop" | "skewness"
+        | "kurtosis" => central,
         "covar_pop" | "covar_samp" | "corr" => joint,
         "regr_count" | "regr_avgx" | "regr_avgy" | "regr_sxx" | "regr_syy" | "regr_sxy" | "regr_r2" | "regr_slope"
         | "regr_intercept" => regression,
@@ -179,7 +180,12 @@ fn boolean(name: &str, wanted: &AggregateCall, context: &FunctionContext) -> Res
 }
 
 /// The constant argument at `index` as a boolean; absent if there is no such argument.
-fn constant_boolean(name: &str, arguments: &[Typed], index: usize, parameter: &str) -> Result<Option<bool>, SparkError> {
+fn constant_boolean(
+    name: &str,
+    arguments: &[Typed],
+    index: usize,
+    parameter: &str,
+) -> Result<Option<bool>, SparkError> {
     match arguments.get(index).map(Typed::as_literal) {
         None => Ok(None),
         Some(Some(ScalarValue::Boolean(Some(value)))) => Ok(Some(*value)),
@@ -188,7 +194,12 @@ fn constant_boolean(name: &str, arguments: &[Typed], index: usize, parameter: &s
 }
 
 /// The constant argument at `index` as doubles, and whether it is an array.
-fn constant_doubles(name: &str, arguments: &[Typed], index: usize, parameter: &str) -> Result<(Vec<f64>, bool), SparkError> {
+fn constant_doubles(
+    name: &str,
+    arguments: &[Typed],
+    index: usize,
+    parameter: &str,
+) -> Result<(Vec<f64>, bool), SparkError> {
     let wrong = || not_constant(name, arguments, index, parameter, "DOUBLE");
     let constant = arguments.get(index).and_then(constant).ok_or_else(wrong)?;
     let array = constant.to_array().map_err(|_| wrong())?;
@@ -216,7 +227,8 @@ fn constant(value: &Typed) -> Option<ScalarValue> {
     let schema = datafusion::common::DFSchema::empty();
     let properties = datafusion::logical_expr::execution_props::ExecutionProps::new();
     let planning = Default::default();
-    let physical = datafusion::physical_expr::create_physical_expr(&value.expr, &schema, &properties, &planning).ok()?;
+    let physical =
+        datafusion::physical_expr::create_physical_expr(&value.expr, &schema, &properties, &planning).ok()?;
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(1));
     let row = arrow::array::RecordBatch::try_new_with_options(
         std::sync::Arc::new(arrow::datatypes::Schema::empty()),
@@ -249,7 +261,12 @@ fn pick(name: &str, wanted: &AggregateCall, _context: &FunctionContext) -> Resul
     call(pick, &wanted.arguments[..1], false)
 }
 
-fn doubles(name: &str, wanted: &AggregateCall, count: usize, context: &FunctionContext) -> Result<Vec<Typed>, SparkError> {
+fn doubles(
+    name: &str,
+    wanted: &AggregateCall,
+    count: usize,
+    context: &FunctionContext,
+) -> Result<Vec<Typed>, SparkError> {
     plain(name, wanted)?;
     expect_count(name, &wanted.arguments, &[count])?;
     (0..count).map(|i| argument(name, &wanted.arguments, i, &Expected::DOUBLE, context)).collect()

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, ListArray, StringBuilder, new_empty_array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, ListArray, StringBuilder, new_empty_array};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{SortOptions, interleave};
 use arrow::datatypes::{DataType, Field};
@@ -160,7 +158,13 @@ fn spread(lists: &ListArray, groups: &[usize]) -> (ArrayRef, Vec<usize>) {
 }
 
 impl GroupsAccumulator for CollectGroups {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
         self.add(column(values, 0)?, groups, filter, total)
     }
 
@@ -183,7 +187,8 @@ impl GroupsAccumulator for CollectGroups {
     }
 
     fn size(&self) -> usize {
-        let seen = self.seen.iter().flatten().map(|g| g.iter().map(|b| b.len() + 24).sum::<usize>() + 48).sum::<usize>();
+        let seen =
+            self.seen.iter().flatten().map(|g| g.iter().map(|b| b.len() + 24).sum::<usize>() + 48).sum::<usize>();
         self.elements.size() + seen
     }
 }
@@ -244,7 +249,14 @@ impl ListAggGroups {
         })
     }
 
-    fn add(&mut self, elements: ArrayRef, nulls: Option<arrow::buffer::NullBuffer>, groups: &[usize], filter: Option<&BooleanArray>, total: usize) {
+    fn add(
+        &mut self,
+        elements: ArrayRef,
+        nulls: Option<arrow::buffer::NullBuffer>,
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) {
         self.elements.groups.resize_with(total, Vec::new);
         self.elements.batches.push(elements);
         for_each_valid(groups, nulls.as_ref(), filter, |row, group| self.elements.push(group, row));
@@ -264,7 +276,13 @@ impl ListAggGroups {
 }
 
 impl GroupsAccumulator for ListAggGroups {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
         let nulls = column(values, 0)?.nulls().cloned();
         let elements = self.elements_of(values)?;
         self.add(elements, nulls, groups, filter, total);

@@ -57,7 +57,13 @@ impl ByGroups {
 }
 
 impl GroupsAccumulator for ByGroups {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
         self.values.resize(total, None);
         self.orders.resize(total, None);
         let by = column(values, 1)?;

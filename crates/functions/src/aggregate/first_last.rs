@@ -36,7 +36,8 @@ impl Aggregation for Pick {
 
     fn bind(&self, arguments: &[DataType]) -> Result<Bound, SparkError> {
         let [data_type] = arguments else { return Err(not_coerced(self.name(), arguments)) };
-        let state = vec![Field::new(self.name(), data_type.clone(), true), Field::new("valueSet", DataType::Boolean, true)];
+        let state =
+            vec![Field::new(self.name(), data_type.clone(), true), Field::new("valueSet", DataType::Boolean, true)];
         let (pick, of) = (*self, data_type.clone());
         Ok(Bound::new(data_type.clone(), true, state, move || PickGroups::new(pick, of.clone())))
     }
@@ -86,7 +87,13 @@ impl PickGroups {
 }
 
 impl GroupsAccumulator for PickGroups {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
         self.grow(total);
         let array = column(values, 0)?;
         let nulls = if self.pick.ignore_nulls { array.logical_nulls() } else { None };

@@ -89,7 +89,13 @@ fn raise(words: &mut [u64], register: usize, rank: u64) {
 }
 
 impl GroupsAccumulator for HllGroups {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
         self.grow(total);
         let values = canonical(column(values, 0)?)?;
         let hashes = xxhash64(std::slice::from_ref(&values), values.len(), HASH_SEED).map_err(into_datafusion)?;
@@ -181,7 +187,6 @@ impl Bias {
     fn at(&self, estimate: f64) -> f64 {
         let count = self.estimates.len();
         let nearest = self.estimates.partition_point(|e| *e < estimate);
-        // Where the estimate is one of the table, Spark begins there, else one before.
         let mut low = (nearest + 1).saturating_sub(NEIGHBOURS).min(count);
         let mut high = (low + NEIGHBOURS).min(count);
         let distance = |i: usize| (estimate - self.estimates[i]).powi(2);
@@ -216,7 +221,7 @@ fn estimate(words: &[u64], precision: u32) -> i64 {
     };
     if zeros > 0.0 {
         let linear = m * (m / zeros).ln();
-        if bias.map_or(linear <= 2.5 * m, |bias| linear <= bias.threshold) {
+        if bias.is_some_and(|bias| linear <= bias.threshold) || raw <= 2.5 * m {
             return linear.round() as i64;
         }
     }

@@ -51,7 +51,11 @@ impl<M: Moments> Aggregation for MomentsAggregate<M> {
     fn bind(&self, _arguments: &[DataType]) -> Result<Bound, SparkError> {
         let (moments, fields) = (self.moments, self.moments.fields());
         let state = fields.iter().map(|name| Field::new(*name, DataType::Float64, true)).collect();
-        Ok(Bound::new(DataType::Float64, true, state, move || MomentsGroups { moments, width: fields.len(), buffers: Vec::new() }))
+        Ok(Bound::new(DataType::Float64, true, state, move || MomentsGroups {
+            moments,
+            width: fields.len(),
+            buffers: Vec::new(),
+        }))
     }
 }
 
@@ -79,7 +83,13 @@ impl<M: Moments> MomentsGroups<M> {
 }
 
 impl<M: Moments> GroupsAccumulator for MomentsGroups<M> {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
         self.grow(total);
         let x = primitive::<Float64Type>(values, 0)?;
         let y = if values.len() > 1 { primitive::<Float64Type>(values, 1)? } else { x };
@@ -92,7 +102,8 @@ impl<M: Moments> GroupsAccumulator for MomentsGroups<M> {
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let buffers = self.take(emit_to);
-        let values: Float64Array = buffers.chunks_exact(self.width).map(|buffer| self.moments.evaluate(buffer)).collect();
+        let values: Float64Array =
+            buffers.chunks_exact(self.width).map(|buffer| self.moments.evaluate(buffer)).collect();
         Ok(Arc::new(values))
     }
 
@@ -187,10 +198,8 @@ impl Moments for Central {
                 + 4.0 * delta_n * (n1 * o[3] - n2 * b[3]);
         }
         if b.len() > 3 {
-            b[3] = b[3]
-                + o[3]
-                + delta_n * delta_n * delta * n1 * n2 * (n1 - n2)
-                + 3.0 * delta_n * (n1 * o[2] - n2 * b[2]);
+            b[3] =
+                b[3] + o[3] + delta_n * delta_n * delta * n1 * n2 * (n1 - n2) + 3.0 * delta_n * (n1 * o[2] - n2 * b[2]);
         }
         b[2] = b[2] + o[2] + delta * delta_n * n1 * n2;
         b[1] += delta_n * n2;

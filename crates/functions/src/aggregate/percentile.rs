@@ -180,7 +180,13 @@ fn negative_frequency(count: i64) -> DataFusionError {
 }
 
 impl GroupsAccumulator for CountedGroups {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
         self.groups.resize_with(total, HashMap::new);
         let array = column(values, 0)?;
         let rows = self.converter()?.convert_columns(&[canonical(array)?])?;
@@ -222,10 +228,17 @@ impl GroupsAccumulator for CountedGroups {
         if !array {
             return Ok(from_double(Float64Array::from(results), &self.result));
         }
-        let DataType::List(item) = &self.result else { return Err(wrong_column(&arrow::array::new_empty_array(&self.result), 0)) };
+        let DataType::List(item) = &self.result else {
+            return Err(wrong_column(&arrow::array::new_empty_array(&self.result), 0));
+        };
         let lengths = valid.iter().map(|v| if *v { fractions.len() } else { 0 });
         let values = from_double(Float64Array::from(results), item.data_type());
-        Ok(Arc::new(ListArray::try_new(Arc::clone(item), OffsetBuffer::from_lengths(lengths), values, Some(valid.into()))?))
+        Ok(Arc::new(ListArray::try_new(
+            Arc::clone(item),
+            OffsetBuffer::from_lengths(lengths),
+            values,
+            Some(valid.into()),
+        )?))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
@@ -238,7 +251,9 @@ impl GroupsAccumulator for CountedGroups {
             let (values, counts) = self.sorted(group, &converter)?;
             rows.clear();
             let count = counts.len();
-            encoder.encode(&[values, Arc::new(Int64Array::from(counts))], 0..count, &mut rows).map_err(into_datafusion)?;
+            encoder
+                .encode(&[values, Arc::new(Int64Array::from(counts))], 0..count, &mut rows)
+                .map_err(into_datafusion)?;
             let mut buffer = Vec::new();
             for row in rows.iter() {
                 buffer.extend_from_slice(&(row.len() as i32).to_be_bytes());
@@ -263,8 +278,9 @@ impl GroupsAccumulator for CountedGroups {
                 rest = after;
             }
         }
-        let columns =
-            RowDecoder::new(&[self.of.clone(), DataType::Int64]).decode(rows.iter().copied()).map_err(into_datafusion)?;
+        let columns = RowDecoder::new(&[self.of.clone(), DataType::Int64])
+            .decode(rows.iter().copied())
+            .map_err(into_datafusion)?;
         let keys = self.converter()?.convert_columns(&[Arc::clone(column(&columns, 0)?)])?;
         let counts = primitive::<Int64Type>(&columns, 1)?;
         for (row, group) in of_rows.into_iter().enumerate() {

@@ -6,8 +6,8 @@ use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64A
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Field, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, IntervalYearMonthType, TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Field, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, IntervalYearMonthType, TimestampMicrosecondType,
 };
 use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
@@ -48,8 +48,10 @@ impl Aggregation for ApproxPercentile {
         let result = if self.array { types::array(of.clone(), false) } else { of.clone() };
         let state = vec![Field::new("buf", DataType::Binary, true)];
         let (call, of) = (Arc::new(self.clone()), of.clone());
-        Ok(Bound::new(result, true, state, move || {
-            ApproxGroups { call: Arc::clone(&call), of: of.clone(), groups: Vec::new() }
+        Ok(Bound::new(result, true, state, move || ApproxGroups {
+            call: Arc::clone(&call),
+            of: of.clone(),
+            groups: Vec::new(),
         }))
     }
 }
@@ -206,7 +208,11 @@ impl Summary {
             let (value, rest) = chunk.split_first_chunk::<8>()?;
             let (g, rest) = rest.split_first_chunk::<8>()?;
             let delta = rest.first_chunk::<8>()?;
-            Some(Sample { value: f64::from_be_bytes(*value), g: i64::from_be_bytes(*g), delta: i64::from_be_bytes(*delta) })
+            Some(Sample {
+                value: f64::from_be_bytes(*value),
+                g: i64::from_be_bytes(*g),
+                delta: i64::from_be_bytes(*delta),
+            })
         };
         let samples = rest.get(..length.checked_mul(24)?)?.chunks_exact(24).map(sample).collect::<Option<Vec<_>>>()?;
         Some(Self { error: f64::from_be_bytes(*error), count: i64::from_be_bytes(*count), samples, head: Vec::new() })
@@ -281,7 +287,13 @@ fn typed(values: Float64Array, of: &DataType) -> ArrayRef {
 }
 
 impl GroupsAccumulator for ApproxGroups {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
         self.grow(total);
         let values = doubles(column(values, 0)?)?;
         for_each_valid(groups, values.nulls(), filter, |row, group| self.groups[group].insert(values.value(row)));
