@@ -33,7 +33,8 @@ impl QueryEvent {
         match self {
             QueryEvent::Progress(progress) => format!("{{\"progress\":{}}}", progress.to_json()),
             QueryEvent::Idle(query, ms) => {
-                json!({"id": query.id.to_string(), "runId": query.run_id.to_string(), "timestamp": json_time(*ms)}).to_string()
+                json!({"id": query.id.to_string(), "runId": query.run_id.to_string(), "timestamp": json_time(*ms)})
+                    .to_string()
             }
             QueryEvent::Terminated(query, error) => {
                 let (exception, condition) = match error {
@@ -147,7 +148,9 @@ impl QueryManager {
         {
             return Err(SparkError::plain(
                 ExceptionClass::IllegalArgument,
-                format!("Cannot start query with name {name} as a query with that name is already active in this SparkSession"),
+                format!(
+                    "Cannot start query with name {name} as a query with that name is already active in this SparkSession"
+                ),
             ));
         }
         if let Some(other) = queries.active.get(&query.id()) {

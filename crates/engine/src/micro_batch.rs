@@ -542,7 +542,10 @@ impl Execution {
 fn stream_settings(settings: &QuerySettings, checkpoint: &Path) -> Result<StreamSettings, SparkError> {
     let partitions = settings.pinned.get(PARTITIONS_KEY).map_or("", String::as_str);
     let state_partitions = partitions.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
-        SparkError::plain(ExceptionClass::IllegalArgument, format!("{PARTITIONS_KEY} must be a positive number, not '{partitions}'"))
+        SparkError::plain(
+            ExceptionClass::IllegalArgument,
+            format!("{PARTITIONS_KEY} must be a positive number, not '{partitions}'"),
+        )
     })?;
     let provider = settings.pinned.get("spark.sql.streaming.stateStore.providerClass").map_or("", String::as_str);
     if !provider.is_empty() && !provider.ends_with("HDFSBackedStateStoreProvider") {
@@ -591,7 +594,8 @@ fn assign_offsets(sources: &mut [SourceSlot], leaf_count: usize, recovered: &Rec
             ));
         }
     }
-    let line = |lines: &Option<Vec<Option<Offset>>>, leaf: usize| lines.as_ref().and_then(|l| l.get(leaf).cloned().flatten());
+    let line =
+        |lines: &Option<Vec<Option<Offset>>>, leaf: usize| lines.as_ref().and_then(|l| l.get(leaf).cloned().flatten());
     for slot in sources {
         let leaf = slot.leaves.first().copied().unwrap_or_default();
         slot.committed = line(&recovered.committed, leaf);
@@ -601,8 +605,9 @@ fn assign_offsets(sources: &mut [SourceSlot], leaf_count: usize, recovered: &Rec
 }
 
 fn under_user_names(schema: &SchemaRef, rows: RecordBatch) -> Result<RecordBatch, SparkError> {
-    RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec())
-        .map_err(|error| SparkError::internal(format!("the rows of a batch do not have the schema of the query: {error}")))
+    RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec()).map_err(|error| {
+        SparkError::internal(format!("the rows of a batch do not have the schema of the query: {error}"))
+    })
 }
 
 fn stopped() -> SparkError {

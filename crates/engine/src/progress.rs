@@ -72,9 +72,7 @@ pub struct Progress {
 
 /// A time as Spark writes it into JSON: `2024-01-01T00:00:00.000Z`.
 pub fn json_time(ms: i64) -> String {
-    DateTime::<Utc>::from_timestamp_millis(ms)
-        .unwrap_or_default()
-        .to_rfc3339_opts(SecondsFormat::Millis, true)
+    DateTime::<Utc>::from_timestamp_millis(ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 impl Progress {
@@ -102,7 +100,8 @@ impl Progress {
         out.insert("stateOperators".into(), self.operators.iter().map(operator_json).collect());
         out.insert("sources".into(), self.sources.iter().map(|s| self.source_json(s)).collect());
         out.insert("sink".into(), json!({"description": self.sink, "numOutputRows": self.output_rows}));
-        let observed: Map<String, Value> = self.observed.iter().map(|(name, row)| (name.clone(), row_json(row))).collect();
+        let observed: Map<String, Value> =
+            self.observed.iter().map(|(name, row)| (name.clone(), row_json(row))).collect();
         out.insert("observedMetrics".into(), observed.into());
         Value::Object(out).to_string()
     }

@@ -207,7 +207,12 @@ impl World {
         self.dir.path().join("checkpoint")
     }
 
-    fn start_named(&self, trigger: Trigger, name: Option<&str>, checkpoint: &Path) -> Result<Arc<StreamingQuery>, SparkError> {
+    fn start_named(
+        &self,
+        trigger: Trigger,
+        name: Option<&str>,
+        checkpoint: &Path,
+    ) -> Result<Arc<StreamingQuery>, SparkError> {
         let numbers = self.numbers.clone();
         let table = Arc::new(StreamTable { schema: schema(), id: 0, origin: Arc::new(NumberOrigin) });
         let pinned = BTreeMap::from([("spark.sql.shuffle.partitions".to_string(), "2".to_string())]);
@@ -230,7 +235,9 @@ impl World {
                 pinned,
             },
             now_us: Arc::default(),
-            plan: Box::new(move |_| Ok(Box::new(Identity { table, input: Mutex::default(), count: AtomicI64::new(0) }))),
+            plan: Box::new(move |_| {
+                Ok(Box::new(Identity { table, input: Mutex::default(), count: AtomicI64::new(0) }))
+            }),
             open: Box::new(move |_, _| Ok(Box::new(NumberSource { numbers: numbers.clone(), end: Mutex::new(None) }))),
         };
         start(definition, &self.manager)
@@ -314,7 +321,10 @@ fn a_failing_query_names_its_cause_and_the_others_go_on() {
     world.numbers.add(&[-1]);
     let error = failing.process_all_available().unwrap_err();
     assert_eq!(error.cause().and_then(SparkError::condition), Some("DIVIDE_BY_ZERO"));
-    assert_eq!(world.manager.await_any_termination(Some(Duration::from_secs(20))).unwrap_err().condition(), Some("STREAM_FAILED"));
+    assert_eq!(
+        world.manager.await_any_termination(Some(Duration::from_secs(20))).unwrap_err().condition(),
+        Some("STREAM_FAILED")
+    );
 
     world.numbers.0.lock().clear();
     let healthy = world.start_named(AS_SOON_AS_POSSIBLE, Some("b"), &world.dir.path().join("b")).unwrap();
@@ -346,7 +356,9 @@ fn the_progress_tells_offsets_rows_and_phases() {
     assert_eq!(last["sources"][0]["startOffset"], "2");
     assert_eq!(last["sources"][0]["endOffset"], "3");
     assert_eq!(last["sink"]["numOutputRows"], 1);
-    for phase in ["addBatch", "commitOffsets", "getBatch", "latestOffset", "queryPlanning", "triggerExecution", "walCommit"] {
+    for phase in
+        ["addBatch", "commitOffsets", "getBatch", "latestOffset", "queryPlanning", "triggerExecution", "walCommit"]
+    {
         assert!(last["durationMs"][phase].is_u64(), "{phase}");
     }
 }

@@ -77,7 +77,8 @@ const REASONS: &[(&str, &str)] = &[
 ];
 
 fn invalid_interval(text: &str, reason: &str) -> SparkError {
-    let kind = REASONS.iter().find(|(sentence, _)| reason.starts_with(sentence)).map_or("ARITHMETIC_EXCEPTION", |r| r.1);
+    let kind =
+        REASONS.iter().find(|(sentence, _)| reason.starts_with(sentence)).map_or("ARITHMETIC_EXCEPTION", |r| r.1);
     SparkError::new(
         ExceptionClass::IllegalArgument,
         &format!("INVALID_INTERVAL_FORMAT.{kind}"),

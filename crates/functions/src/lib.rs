@@ -14,6 +14,7 @@ mod cast;
 pub mod coerce;
 pub mod datetime;
 pub mod kernel;
+mod nested;
 mod registry;
 pub mod rows;
 mod sql_text;

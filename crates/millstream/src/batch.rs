@@ -152,11 +152,8 @@ pub(crate) fn session_state(parallelism: usize) -> SessionState {
     options.sql_parser.enable_ident_normalization = false;
     // Column metadata (the event-time mark) differs between logical and physical schemas.
     options.execution.skip_physical_aggregate_schema_check = true;
-    let state = SessionStateBuilder::new()
-        .with_config(config)
-        .with_default_features()
-        .with_analyzer_rules(Vec::new())
-        .build();
+    let state =
+        SessionStateBuilder::new().with_config(config).with_default_features().with_analyzer_rules(Vec::new()).build();
     SessionContext::new_with_state(state).state()
 }
 
@@ -177,7 +174,8 @@ fn parallelism(plan: &LogicalPlan, cores: usize) -> usize {
         {
             big |= provider.statistics().is_none_or(|s| {
                 let rows = matches!(s.num_rows, Precision::Exact(n) | Precision::Inexact(n) if n <= PARALLEL_ROWS);
-                let bytes = matches!(s.total_byte_size, Precision::Exact(n) | Precision::Inexact(n) if n <= PARALLEL_BYTES);
+                let bytes =
+                    matches!(s.total_byte_size, Precision::Exact(n) | Precision::Inexact(n) if n <= PARALLEL_BYTES);
                 !rows && !bytes
             });
         }

@@ -170,7 +170,8 @@ impl CatalogAnswer<'_> {
             .with("schemaName", format!("`{key}`")));
         }
         let directory = tables.directory(&key, "");
-        let location = self.argument("location").map_or_else(|| format!("file:{}", directory.display()), str::to_string);
+        let location =
+            self.argument("location").map_or_else(|| format!("file:{}", directory.display()), str::to_string);
         let description = self.argument("description").unwrap_or_default().to_string();
         databases.insert(key, Database { description, location, ..Database::default() });
         empty()
@@ -320,7 +321,8 @@ impl CatalogAnswer<'_> {
     fn create_table(&self) -> Result<Rows, SparkError> {
         let name = sql::parse_identifier(&self.required("table_name")?)?;
         let (database, table) = qualified(self.session, &name).ok_or_else(|| table_not_found(&name))?;
-        let default = || self.session.conf().get_option("spark.sql.sources.default").unwrap_or_else(|| "parquet".into());
+        let default =
+            || self.session.conf().get_option("spark.sql.sources.default").unwrap_or_else(|| "parquet".into());
         let given = self.argument("path").map(str::to_string);
         let directory = || self.session.engine.tables.directory(&database, &table).display().to_string();
         let external = given.is_some();
@@ -468,7 +470,8 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<Rows, SparkError> {
     let fields = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let arrays = columns.into_iter().map(|(_, array)| array).collect();
-    let rows = RecordBatch::try_new(Arc::clone(&schema) as _, arrays).map_err(|e| SparkError::internal(e.to_string()))?;
+    let rows =
+        RecordBatch::try_new(Arc::clone(&schema) as _, arrays).map_err(|e| SparkError::internal(e.to_string()))?;
     Ok((schema, vec![rows]))
 }
 

@@ -6,8 +6,8 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::types;
-use millstream_plan::ir::{Command, Relation, RelationOp, SaveMode, Write, WriteTarget};
 use millstream_plan::explain::{self, ExplainMode};
+use millstream_plan::ir::{Command, Relation, RelationOp, SaveMode, Write, WriteTarget};
 use millstream_plan::{sql, unsupported};
 
 use crate::session::{Rows, Session};
@@ -195,11 +195,8 @@ fn insert(
 
 /// Columns by position (or by the names given), cast to those of the table.
 fn to_table_columns(input: Relation, columns: &[String], schema: &SchemaRef) -> Relation {
-    let names = if columns.is_empty() {
-        schema.fields().iter().map(|f| f.name().clone()).collect()
-    } else {
-        columns.to_vec()
-    };
+    let names =
+        if columns.is_empty() { schema.fields().iter().map(|f| f.name().clone()).collect() } else { columns.to_vec() };
     let named = Relation::new(RelationOp::ToDf { input, names });
     Relation::new(RelationOp::ToSchema { input: named, schema: Arc::clone(schema) })
 }
@@ -236,7 +233,10 @@ fn create_table(session: &Session, new: NewTable, input: Option<Relation>) -> Re
     if !external {
         let dir = crate::stream::local_path(&path)?;
         std::fs::create_dir_all(&dir).map_err(|e| {
-            SparkError::plain(ExceptionClass::Spark, format!("Cannot make the directory {} of a table: {e}", dir.display()))
+            SparkError::plain(
+                ExceptionClass::Spark,
+                format!("Cannot make the directory {} of a table: {e}", dir.display()),
+            )
         })?;
     }
     if let Some(resolved) = &resolved {

@@ -114,7 +114,11 @@ const KNOWN: &[Known] = &[
     Known("spark.sql.streaming.statefulOperator.useStrictDistribution", Some("true"), Boolean),
     Known("spark.sql.streaming.stopActiveRunOnRestart", Some("true"), Boolean),
     Known("spark.sql.timeType.enabled", Some("true"), Boolean),
-    Known("spark.sql.timestampType", Some("TIMESTAMP_LTZ"), Word(&["TIMESTAMP_LTZ", "TIMESTAMP_NTZ"], "TIMESTAMP_LTZ or TIMESTAMP_NTZ")),
+    Known(
+        "spark.sql.timestampType",
+        Some("TIMESTAMP_LTZ"),
+        Word(&["TIMESTAMP_LTZ", "TIMESTAMP_NTZ"], "TIMESTAMP_LTZ or TIMESTAMP_NTZ"),
+    ),
     Known("spark.sql.variable.substitute", Some("true"), Boolean),
     Known("spark.sql.warehouse.dir", None, Any),
 ];

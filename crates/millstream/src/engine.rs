@@ -42,7 +42,11 @@ fn machine_time_zone() -> String {
     };
     let written = || Some(std::fs::read_to_string("/etc/timezone").ok()?.trim().to_string());
     let from_environment = std::env::var("TZ").ok().map(|tz| tz.trim_start_matches(':').to_string());
-    from_environment.filter(known).or_else(|| linked().filter(known)).or_else(|| written().filter(known)).unwrap_or_else(|| "Etc/UTC".into())
+    from_environment
+        .filter(known)
+        .or_else(|| linked().filter(known))
+        .or_else(|| written().filter(known))
+        .unwrap_or_else(|| "Etc/UTC".into())
 }
 
 /// The engine of a process. Cheap to share; ends with [`Engine::shutdown`] or when the last handle is dropped.
@@ -64,7 +68,9 @@ impl Engine {
             .worker_threads(options.cores.max(1))
             .thread_name("compute")
             .build()
-            .map_err(|e| SparkError::plain(ExceptionClass::Spark, format!("Cannot start the computing threads: {e}")))?;
+            .map_err(|e| {
+                SparkError::plain(ExceptionClass::Spark, format!("Cannot start the computing threads: {e}"))
+            })?;
         Ok(Arc::new(Self {
             tables: SharedTables::new(options.warehouse.clone()),
             options,
@@ -98,7 +104,10 @@ impl Engine {
         let mut sessions = self.sessions.lock();
         let key = (user.to_string(), id.to_string());
         if sessions.contains_key(&key) {
-            return Err(SparkError::plain(ExceptionClass::IllegalArgument, format!("The session {id} exists already.")));
+            return Err(SparkError::plain(
+                ExceptionClass::IllegalArgument,
+                format!("The session {id} exists already."),
+            ));
         }
         let session = from.fork();
         sessions.insert(key, Arc::clone(&session));
@@ -129,7 +138,8 @@ impl Engine {
     /// If the engine has been shut down.
     pub(crate) fn compute(&self) -> Result<tokio::runtime::Handle, SparkError> {
         let compute = self.compute.lock();
-        let runtime = compute.as_ref().ok_or_else(|| SparkError::plain(ExceptionClass::Spark, "The engine was stopped."))?;
+        let runtime =
+            compute.as_ref().ok_or_else(|| SparkError::plain(ExceptionClass::Spark, "The engine was stopped."))?;
         Ok(runtime.handle().clone())
     }
 

@@ -22,7 +22,8 @@ use datafusion::scalar::ScalarValue;
 use millstream_engine::StreamingQuery;
 use millstream_formats::condition::SparkError;
 use millstream_plan::ir::{
-    Aggregate, DataSourceRead, Expr, Grouping, Join, JoinKind, Relation, RelationOp, SortOrder, TriggerSpec, WriteStream,
+    Aggregate, DataSourceRead, Expr, Grouping, Join, JoinKind, Relation, RelationOp, SortOrder, TriggerSpec,
+    WriteStream,
 };
 use millstream_plan::sql;
 

@@ -99,11 +99,7 @@ impl Session {
         millstream_engine::start(definition, self.streams())
     }
 
-    fn stream_target(
-        &self,
-        write: &WriteStream,
-        schema: &arrow::datatypes::SchemaRef,
-    ) -> Result<Target, SparkError> {
+    fn stream_target(&self, write: &WriteStream, schema: &arrow::datatypes::SchemaRef) -> Result<Target, SparkError> {
         let default = || self.conf().get_option("spark.sql.sources.default").unwrap_or_else(|| "parquet".into());
         let format = Some(write.format.clone()).filter(|f| !f.is_empty());
         if let Some(table) = &write.table {
@@ -163,7 +159,10 @@ struct Target {
 fn not_recoverable(path: &std::path::Path) -> SparkError {
     SparkError::plain(
         ExceptionClass::Analysis,
-        format!("This query does not support recovering from checkpoint location. Delete {}/offsets to start over.", path.display()),
+        format!(
+            "This query does not support recovering from checkpoint location. Delete {}/offsets to start over.",
+            path.display()
+        ),
     )
 }
 
@@ -184,7 +183,8 @@ fn open_source(
     let origin = table.origin.as_any().downcast_ref::<SourceOrigin>();
     let origin = origin.ok_or_else(|| SparkError::internal("a stream that no connector has loaded"))?;
     let columns = table.schema.fields().iter().map(|f| f.name().clone()).collect();
-    let context = OpenContext { metadata_dir: metadata_dir.to_path_buf(), columns: Some(columns), conf: Arc::clone(conf) };
+    let context =
+        OpenContext { metadata_dir: metadata_dir.to_path_buf(), columns: Some(columns), conf: Arc::clone(conf) };
     origin.0.open(context)
 }
 
@@ -227,7 +227,8 @@ fn settings(conf: &Conf, cores: usize) -> QuerySettings {
         polling_delay: millis("spark.sql.streaming.pollingDelay", 10),
         no_data_batches: conf.boolean("spark.sql.streaming.noDataMicroBatches.enabled"),
         idle_interval: millis("spark.sql.streaming.noDataProgressEventInterval", 10_000),
-        recent_progress_max: usize::try_from(number("spark.sql.streaming.numRecentProgressUpdates", 100)).unwrap_or(100),
+        recent_progress_max: usize::try_from(number("spark.sql.streaming.numRecentProgressUpdates", 100))
+            .unwrap_or(100),
         batches_retained: number("spark.sql.streaming.minBatchesToRetain", 100),
         fsync: conf.boolean("spark.millstream.checkpoint.fsync"),
         parallelism: cores,
