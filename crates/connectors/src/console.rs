@@ -17,6 +17,7 @@ use millstream_formats::condition::SparkError;
 use parking_lot::Mutex;
 
 use crate::memory::push_partition;
+use crate::options::warn_unknown;
 use crate::sink::{BatchWriter, OutputMode, Sink, SinkSpec};
 use crate::source::Conf;
 
@@ -42,7 +43,7 @@ pub(crate) fn open(spec: SinkSpec) -> Result<Arc<dyn Sink>, SparkError> {
 }
 
 fn settings(spec: &SinkSpec) -> Result<Settings, SparkError> {
-    spec.options.warn_unknown("console sink", &["numRows", "truncate", "checkpointLocation", "path", "queryName"]);
+    warn_unknown(&spec.options, "console sink", &["numRows", "truncate", "checkpointLocation", "path", "queryName"]);
     Ok(Settings {
         rows_max: usize::try_from(spec.options.int("numRows", 20)?).unwrap_or(0),
         truncate: spec.options.bool("truncate", true)?,

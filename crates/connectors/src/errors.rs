@@ -41,3 +41,8 @@ pub(crate) fn illegal_argument(message: impl Into<String>) -> SparkError {
 pub(crate) fn bad_offset(source: &str, offset: &str) -> SparkError {
     illegal_argument(format!("The offset `{offset}` is not one of the {source} source."))
 }
+
+/// The file system refuses something.
+pub(crate) fn io_error(action: &str, path: &std::path::Path, error: &std::io::Error) -> SparkError {
+    SparkError::plain(ExceptionClass::Spark, format!("Cannot {action} {}: {error}", path.display()))
+}

@@ -5,6 +5,7 @@
 
 pub mod console;
 mod errors;
+pub mod files;
 pub mod memory;
 pub mod noop;
 pub mod options;
@@ -15,4 +16,5 @@ pub mod sink;
 pub mod socket;
 pub mod source;
 
+pub use files::{FileScan, file_scan};
 pub use registry::{open_sink, open_source};

@@ -1,94 +1,21 @@
-//! Options of readers and writers: names without regard to case, values as text, bad values as Spark's errors.
+//! Options of readers and writers, and the warnings for those that nobody knows.
 //!
 //! Each connector takes its options apart once, when it is loaded. Not here: what the options mean.
 
-use std::collections::BTreeMap;
-
 use millstream_formats::condition::{ExceptionClass, SparkError};
+pub use millstream_formats::options::Options;
 
-/// Options by name; names differing in case only are the same option.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options(BTreeMap<String, String>);
-
-impl<K: AsRef<str>, V: Into<String>> FromIterator<(K, V)> for Options {
-    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().map(|(k, v)| (k.as_ref().to_lowercase(), v.into())).collect())
-    }
-}
-
-impl Options {
-    /// The value of an option, as given.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(&name.to_lowercase()).map(String::as_str)
-    }
-
-    /// Whether the option was given.
-    pub fn contains(&self, name: &str) -> bool {
-        self.get(name).is_some()
-    }
-
-    /// Sets an option.
-    pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.0.insert(name.to_lowercase(), value.into());
-    }
-
-    /// The options, names in lower case.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
-    }
-
-    /// `true` or `false` in any case.
-    ///
-    /// # Errors
-    /// `IllegalArgumentException` for any other text.
-    pub fn bool(&self, name: &str, default: bool) -> Result<bool, SparkError> {
-        match self.get(name) {
-            None => Ok(default),
-            Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-            Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-            Some(text) => {
-                Err(SparkError::plain(ExceptionClass::IllegalArgument, format!("{text} is not a boolean string.")))
-            }
+/// Logs one warning for each option that `connector` does not know, with the nearest one it knows.
+pub(crate) fn warn_unknown(options: &Options, connector: &str, known: &[&str]) {
+    for (name, _) in options.iter() {
+        if known.iter().any(|k| k.eq_ignore_ascii_case(name)) {
+            continue;
         }
-    }
-
-    /// A 32-bit integer.
-    ///
-    /// # Errors
-    /// `NumberFormatException` for text that is none.
-    pub fn int(&self, name: &str, default: i32) -> Result<i32, SparkError> {
-        self.number(name, default)
-    }
-
-    /// A 64-bit integer.
-    ///
-    /// # Errors
-    /// `NumberFormatException` for text that is none.
-    pub fn long(&self, name: &str, default: i64) -> Result<i64, SparkError> {
-        self.number(name, default)
-    }
-
-    fn number<T: std::str::FromStr>(&self, name: &str, default: T) -> Result<T, SparkError> {
-        match self.get(name) {
-            None => Ok(default),
-            Some(text) => text
-                .parse()
-                .map_err(|_| SparkError::plain(ExceptionClass::NumberFormat, format!("For input string: \"{text}\""))),
-        }
-    }
-
-    /// Logs one warning for each option that `connector` does not know, with the nearest one it knows.
-    pub fn warn_unknown(&self, connector: &str, known: &[&str]) {
-        for (name, _) in self.iter() {
-            if known.iter().any(|k| k.eq_ignore_ascii_case(name)) {
-                continue;
+        match nearest(name, known) {
+            Some(near) => {
+                tracing::warn!("{connector}: the option `{name}` is not known and ignored; is `{near}` meant?")
             }
-            match nearest(name, known) {
-                Some(near) => {
-                    tracing::warn!("{connector}: the option `{name}` is not known and ignored; is `{near}` meant?")
-                }
-                None => tracing::warn!("{connector}: the option `{name}` is not known and ignored"),
-            }
+            None => tracing::warn!("{connector}: the option `{name}` is not known and ignored"),
         }
     }
 }
@@ -99,10 +26,8 @@ impl Options {
 /// `NumberFormatException` for other text.
 pub(crate) fn duration_us(text: &str, unit: &str) -> Result<i64, SparkError> {
     let lower = text.trim().to_lowercase();
-    let digits_end = lower
-        .char_indices()
-        .find(|(i, c)| !(c.is_ascii_digit() || (*i == 0 && *c == '-')))
-        .map_or(lower.len(), |(i, _)| i);
+    let is_number = |(i, c): &(usize, char)| c.is_ascii_digit() || (*i == 0 && *c == '-');
+    let digits_end = lower.char_indices().find(|at| !is_number(at)).map_or(lower.len(), |(i, _)| i);
     let (digits, suffix) = lower.split_at(digits_end);
     let unit_us = match if suffix.is_empty() { unit } else { suffix } {
         "us" => Some(1),
@@ -155,17 +80,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_found_without_regard_to_case_and_bad_values_are_named() {
-        let options: Options = [("includeTimestamp", "TRUE"), ("numPartitions", "x")].into_iter().collect();
-        assert!(options.bool("INCLUDETIMESTAMP", false).unwrap());
-        assert_eq!(options.int("numPartitions", 1).unwrap_err().to_string(), "For input string: \"x\"");
-        assert_eq!(options.int("rows", 20).unwrap(), 20);
-    }
-
-    #[test]
     fn lengths_of_time_are_read_with_their_units() {
         assert_eq!(duration_us("7d", "ms").unwrap(), 7 * 86_400_000_000);
-        assert_eq!(duration_us(" 5 ".trim(), "s").unwrap(), 5_000_000);
+        assert_eq!(duration_us("5", "s").unwrap(), 5_000_000);
         assert_eq!(duration_us("-1s", "s").unwrap(), -1_000_000);
         for bad in ["old", "", "1 s", "1y", "99999999999999999d"] {
             assert!(duration_us(bad, "s").is_err(), "{bad}");

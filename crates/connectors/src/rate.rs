@@ -20,7 +20,7 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::types;
 
 use crate::errors::{bad_offset, illegal_argument, must_be_positive, user_schema_refused};
-use crate::options::duration_us;
+use crate::options::{duration_us, warn_unknown};
 use crate::source::{Offset, OpenContext, Origin, Rows, Source, SourceSpec};
 
 /// Rows of one record batch.
@@ -40,7 +40,7 @@ pub(crate) fn load(spec: SourceSpec) -> Result<Arc<dyn Origin>, SparkError> {
     if spec.schema.is_some() {
         return Err(user_schema_refused("RateStreamProvider"));
     }
-    spec.options.warn_unknown("rate source", &["rowsPerSecond", "rampUpTime", "numPartitions", "path"]);
+    warn_unknown(&spec.options, "rate source", &["rowsPerSecond", "rampUpTime", "numPartitions", "path"]);
     let rows_per_second = spec.options.long("rowsPerSecond", 1)?;
     if rows_per_second <= 0 {
         return Err(must_be_positive("rowsPerSecond", rows_per_second));

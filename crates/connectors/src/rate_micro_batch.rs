@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::errors::{bad_offset, illegal_argument, must_be_positive, user_schema_refused};
+use crate::options::warn_unknown;
 use crate::rate;
 use crate::source::{Offset, OpenContext, Origin, Rows, Source, SourceSpec};
 
@@ -41,7 +42,7 @@ pub(crate) fn load(spec: SourceSpec) -> Result<Arc<dyn Origin>, SparkError> {
         return Err(user_schema_refused("RatePerMicroBatchProvider"));
     }
     let known = ["rowsPerBatch", "numPartitions", "startTimestamp", "advanceMillisPerBatch", "path"];
-    spec.options.warn_unknown("rate-micro-batch source", &known);
+    warn_unknown(&spec.options, "rate-micro-batch source", &known);
     let rows_per_batch = spec.options.long("rowsPerBatch", 0)?;
     if rows_per_batch <= 0 {
         return Err(must_be_positive("rowsPerBatch", rows_per_batch));

@@ -6,7 +6,7 @@ use millstream_formats::condition::SparkError;
 
 use crate::sink::{Sink, SinkSpec};
 use crate::source::{Origin, SourceSpec};
-use crate::{console, errors, memory, noop, rate, rate_micro_batch, socket};
+use crate::{console, errors, files, memory, noop, rate, rate_micro_batch, socket};
 
 /// Loads a stream: finds its columns, checks its options.
 ///
@@ -17,6 +17,7 @@ pub fn open_source(spec: SourceSpec) -> Result<Arc<dyn Origin>, SparkError> {
         "socket" => socket::load(spec),
         "rate" => rate::load(spec),
         "rate-micro-batch" => rate_micro_batch::load(spec),
+        name if files::is_file_format(name) => files::load_stream(spec),
         _ => Err(errors::data_source_not_found(&spec.format)),
     }
 }

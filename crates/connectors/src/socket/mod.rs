@@ -32,6 +32,7 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::types;
 
 use crate::errors::user_schema_refused;
+use crate::options::warn_unknown;
 use crate::source::{OpenContext, Origin, Source, SourceSpec};
 
 /// Checks the options of a `socket` stream. Nothing is connected yet.
@@ -40,7 +41,7 @@ pub(crate) fn load(spec: SourceSpec) -> Result<Arc<dyn Origin>, SparkError> {
         return Err(user_schema_refused("TextSocketSourceProvider"));
     }
     tracing::warn!("The socket source should not be used for production applications! It does not support recovery.");
-    spec.options.warn_unknown("socket source", &["host", "port", "includeTimestamp", "numPartitions", "path"]);
+    warn_unknown(&spec.options, "socket source", &["host", "port", "includeTimestamp", "numPartitions", "path"]);
     let missing = |condition: &str, message: &str| SparkError::new(ExceptionClass::Analysis, condition, "", message);
     let Some(host) = spec.options.get("host") else {
         return Err(missing("_LEGACY_ERROR_TEMP_1295", "Set a host to read from with option(\"host\", ...)."));
