@@ -3,6 +3,7 @@
 
 pub mod calendar;
 pub mod condition;
+pub mod filelog;
 pub mod files;
 pub mod hash;
 pub mod json;
@@ -16,4 +17,5 @@ pub mod show;
 pub mod statefile;
 pub mod text;
 pub mod types;
+pub mod url;
 pub mod zone;

@@ -5,8 +5,8 @@
 mod column;
 mod datetime;
 
-pub use column::as_nullable;
 pub(crate) use column::Column;
+pub use column::as_nullable;
 pub use datetime::{DateTimeReaders, DateTimeWriters};
 
 use crate::options::Options;
