@@ -16,7 +16,7 @@ use millstream_functions::{Function, Typed, cast, lookup};
 
 use super::rel::{Metadata, column, planner_error};
 use super::scope::{Found, Scope};
-use super::{Analyzer, errors, names};
+use super::{Analyzer, errors, names, with_stack};
 use crate::ir;
 use crate::resolved::Attribute;
 
@@ -82,6 +82,10 @@ impl Analyzer<'_> {
     /// # Errors
     /// Unknown or ambiguous names, types that do not fit, what is not supported.
     pub fn resolve(&self, expr: &ir::Expr, scope: &Scope) -> Result<Resolved, SparkError> {
+        with_stack(|| self.resolve_here(expr, scope))
+    }
+
+    fn resolve_here(&self, expr: &ir::Expr, scope: &Scope) -> Result<Resolved, SparkError> {
         match expr {
             ir::Expr::Literal(value) => Ok(Resolved::value(Typed::literal(value.clone()), names::literal(value))),
             ir::Expr::TypedLiteral { data_type, text } => self.typed_literal(data_type, text),

@@ -67,6 +67,14 @@ pub fn analyze_expression(expr: &ir::Expr, catalog: &dyn Catalog) -> Result<Type
     analyzer.resolve(expr, &Scope::default()).map(|r| r.typed)
 }
 
+/// Runs a step of a recursion over a plan or an expression, on a new piece of stack if this one is nearly used up: programs
+/// build plans of any depth.
+fn with_stack<T>(step: impl FnOnce() -> T) -> T {
+    const LEFT_BYTES_MIN: usize = 256 * 1024;
+    const PIECE_BYTES: usize = 4 * 1024 * 1024;
+    stacker::maybe_grow(LEFT_BYTES_MIN, PIECE_BYTES, step)
+}
+
 /// The state of one analysis.
 pub(crate) struct Analyzer<'a> {
     catalog: &'a dyn Catalog,
@@ -101,7 +109,7 @@ impl<'a> Analyzer<'a> {
 
     /// Resolves a relation.
     pub(crate) fn relation(&self, relation: &Relation) -> Result<Rel, SparkError> {
-        let rel = self.operator(&relation.op)?;
+        let rel = with_stack(|| self.operator(&relation.op))?;
         Ok(rel.named(relation.plan_id))
     }
 

@@ -163,8 +163,7 @@ impl Request {
 }
 
 fn time_metadata(arguments: &[Resolved], marker: &str) -> Metadata {
-    let time = arguments.first().filter(|time| time.attribute.is_some());
-    let mut metadata = time.map(|time| time.metadata.clone()).unwrap_or_default();
+    let mut metadata = arguments.first().map(|time| time.metadata.clone()).unwrap_or_default();
     metadata.remove(TIME_WINDOW);
     metadata.remove(SESSION_WINDOW);
     metadata.insert(marker.to_string(), "true".to_string());
