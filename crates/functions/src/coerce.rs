@@ -176,7 +176,7 @@ fn ansi_implicit_type(from: &DataType, expected: &Expected) -> Option<DataType> 
     match expected {
         Expected::Decimal if is_numeric(from) => Some(decimal_for(from)),
         Expected::Integral if is_fractional(from) => None,
-        Expected::Numeric | Expected::Decimal | Expected::Integral | Expected::AnyTimestamp | Expected::Exactly(_)
+        Expected::Numeric | Expected::Decimal | Expected::AnyTimestamp | Expected::Exactly(_)
             if matches!(from, DataType::Utf8) && is_atomic(&to) =>
         {
             Some(to)
@@ -362,7 +362,7 @@ fn decimal_holds(precision: u8, scale: i8, integral: &DataType) -> bool {
 }
 
 /// The common type if a decimal is among the two: wide enough for both, cut to 38 digits; double beside a float.
-fn wider_decimal(a: &DataType, b: &DataType) -> Option<DataType> {
+pub(crate) fn wider_decimal(a: &DataType, b: &DataType) -> Option<DataType> {
     match (a, b) {
         (DataType::Decimal128(..), other) | (other, DataType::Decimal128(..)) if is_float(other) => {
             Some(DataType::Float64)
@@ -400,7 +400,8 @@ pub fn decimal_for(data_type: &DataType) -> DataType {
     }
 }
 
-fn ansi_string_promotion(a: &DataType, b: &DataType) -> Option<DataType> {
+/// A string beside another atomic type, by ANSI rules.
+pub(crate) fn ansi_string_promotion(a: &DataType, b: &DataType) -> Option<DataType> {
     match (a, b) {
         (DataType::Utf8, other) | (other, DataType::Utf8) => match other {
             t if t.is_signed_integer() => Some(DataType::Int64),

@@ -13,8 +13,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, ListArray, MapArray, PrimitiveArray,
-    StringArray, StructArray,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, Datum, ListArray, MapArray,
+    PrimitiveArray, StringArray, StructArray,
 };
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::DataFusionError;
@@ -90,6 +90,35 @@ impl Kernel {
                 true => ScalarValue::try_from_array(&result, 0).map(ColumnarValue::Scalar).map_err(from_datafusion),
                 false => Ok(ColumnarValue::Array(result)),
             }
+        })
+    }
+
+    /// The expression of two operands, its body over columns or constants as Arrow's own kernels take them.
+    pub fn datums(
+        self,
+        arguments: &[Typed; 2],
+        body: impl Fn(&dyn Datum, &dyn Datum) -> Result<ArrayRef, SparkError> + Send + Sync + 'static,
+    ) -> Typed {
+        self.columnar(arguments, move |values, _| {
+            let [left, right] = values else {
+                return Err(SparkError::internal("a binary kernel without two operands"));
+            };
+            Ok(match (left, right) {
+                (ColumnarValue::Array(left), ColumnarValue::Array(right)) => ColumnarValue::Array(body(left, right)?),
+                (ColumnarValue::Array(left), ColumnarValue::Scalar(right)) => {
+                    ColumnarValue::Array(body(left, &right.to_scalar().map_err(from_datafusion)?)?)
+                }
+                (ColumnarValue::Scalar(left), ColumnarValue::Array(right)) => {
+                    ColumnarValue::Array(body(&left.to_scalar().map_err(from_datafusion)?, right)?)
+                }
+                (ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)) => {
+                    let left = left.to_array().map_err(from_datafusion)?;
+                    let right = right.to_array().map_err(from_datafusion)?;
+                    ColumnarValue::Scalar(
+                        ScalarValue::try_from_array(&body(&left, &right)?, 0).map_err(from_datafusion)?,
+                    )
+                }
+            })
         })
     }
 

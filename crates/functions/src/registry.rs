@@ -95,8 +95,15 @@ pub struct HigherOrder {
 type Lookup = fn(&str) -> Option<Function>;
 
 /// Every module with functions. Names do not overlap, so the order does not matter.
-const MODULES: &[Lookup] =
-    &[crate::aggregate::find, crate::datetime::lookup, crate::nested::lookup, crate::text::lookup];
+#[rustfmt::skip]
+const MODULES: &[Lookup] = &[
+    crate::aggregate::find,
+    crate::conditional::lookup,
+    crate::datetime::lookup,
+    crate::nested::lookup,
+    crate::operators::lookup,
+    crate::text::lookup,
+];
 
 /// The function of this name (any case), operators included: `+ - * / % div = <=> < and or not ! & | ^ ~ || [negative …]`,
 /// `when`, `in`, `like`, `cast` excluded (the analyzer calls [`crate::cast`]).
