@@ -97,7 +97,7 @@ fn duration_argument(arguments: &[Typed], index: usize) -> Result<Option<i64>, S
         Some(ScalarValue::Int64(Some(us))) => Ok(Some(*us)),
         _ => Err(SparkError::new(
             ExceptionClass::Analysis,
-            "_LEGACY_ERROR_TEMP_1046",
+            "_LEGACY_ERROR_TEMP_1207",
             "",
             "The duration and time inputs to window must be an integer, long or string literal.",
         )),
@@ -250,7 +250,7 @@ fn session_gap(arguments: &[Typed], context: &FunctionContext) -> Result<Typed, 
         DataType::Null => coerce::cast_to(gap.clone(), &DataType::Utf8, context),
         other => Err(SparkError::new(
             ExceptionClass::Analysis,
-            "_LEGACY_ERROR_TEMP_1036",
+            "_LEGACY_ERROR_TEMP_1040",
             "",
             format!(
                 "Gap duration expression used in session window must be CalendarIntervalType, but got {}.",
