@@ -3,6 +3,7 @@
 //! Rows come out in the order of the plan's partitions, so that a query gives the same order each time. The query computes on
 //! the engine's threads and never runs ahead of its reader by more than a few batches per partition.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -17,7 +18,7 @@ use datafusion::prelude::SessionConfig;
 use futures::StreamExt;
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_functions::kernel::from_datafusion;
-use millstream_operators::planner::NodePlanner;
+use millstream_operators::planner::{NodePlanner, observed};
 use millstream_plan::resolved::ResolvedPlan;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -36,6 +37,7 @@ pub struct BatchStream {
     schema: SchemaRef,
     partitions: std::vec::IntoIter<mpsc::Receiver<Result<RecordBatch, SparkError>>>,
     current: Option<mpsc::Receiver<Result<RecordBatch, SparkError>>>,
+    plan: Arc<dyn ExecutionPlan>,
     /// Dropped with the stream: the tasks end.
     _tasks: JoinSet<()>,
 }
@@ -55,7 +57,7 @@ impl BatchStream {
             tasks.spawn_on(run_partition(Arc::clone(&plan), partition, Arc::clone(&context), sender), &runtime);
         }
         let mut partitions = partitions.into_iter();
-        Ok(Self { schema: resolved.schema(), current: partitions.next(), partitions, _tasks: tasks })
+        Ok(Self { schema: resolved.schema(), current: partitions.next(), partitions, plan, _tasks: tasks })
     }
 
     /// Columns as the user sees them.
@@ -94,6 +96,15 @@ impl BatchStream {
     /// As [`Self::next`].
     pub fn collect(mut self) -> Result<Vec<RecordBatch>, SparkError> {
         std::iter::from_fn(|| self.next()).collect()
+    }
+
+    /// Metrics of the rows that passed an observation (`df.observe`), by its name, one row each; complete once the rows have
+    /// ended.
+    ///
+    /// # Errors
+    /// If a metric cannot be computed.
+    pub fn observed(&self) -> Result<BTreeMap<String, RecordBatch>, SparkError> {
+        observed(&self.plan).map_err(from_datafusion)
     }
 
     fn take(&mut self, rows: Result<RecordBatch, SparkError>) -> Result<RecordBatch, SparkError> {

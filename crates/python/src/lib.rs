@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The native half of the Python package `millstream`: the engine and its Spark Connect server, inside the Python process.
+//!
+//! Thin on purpose: the commands, the launcher and the shell are Python (`python/millstream`). Every call that may take
+//! long lets other Python threads run meanwhile.
+
+// The macros of `pyo3` make items of their own.
+#![allow(missing_docs, reason = "documented in `python/millstream/_native.pyi`")]
+
+mod log;
+mod server;
+
+use pyo3::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    log::start();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("SPARK_VERSION", millstream_connect::SPARK_VERSION)?;
+    module.add_class::<server::Server>()?;
+    module.add_function(wrap_pyfunction!(log::set_log_level, module)?)?;
+    Ok(())
+}

@@ -6,6 +6,7 @@
 
 mod command;
 mod expression;
+mod inputs;
 mod relation;
 
 pub use command::*;

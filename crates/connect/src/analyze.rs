@@ -1,0 +1,149 @@
+//! `AnalyzePlan`: questions about a plan that need no rows.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use arrow::datatypes::DataType;
+use millstream::ir::{Relation, RelationOp};
+use millstream_formats::condition::SparkError;
+use millstream_formats::types::{from_json, schema_ddl, tree_string};
+use spark_connect_proto as pb;
+use spark_connect_proto::analyze_plan_request::explain::ExplainMode;
+use spark_connect_proto::analyze_plan_request::{self as ask, Analyze};
+use spark_connect_proto::analyze_plan_response::{self as answer, Result as Answer};
+
+use crate::convert::types::{schema_message, type_message};
+use crate::convert::{invalid, required};
+use crate::plan::plan_relation;
+use crate::session::ClientSession;
+
+/// The version of Spark whose behaviour clients find here.
+pub const SPARK_VERSION: &str = "4.2.0";
+
+/// Answers a question. Blocks.
+///
+/// # Errors
+/// Spark's analysis errors.
+pub(crate) fn analyze(session: &ClientSession, question: Option<Analyze>) -> Result<Answer, SparkError> {
+    Ok(match required(question, "the question of an analyze request")? {
+        Analyze::Schema(ask::Schema { plan }) => {
+            let schema = resolve(session, plan)?.schema();
+            Answer::Schema(answer::Schema { schema: Some(schema_message(&schema)?) })
+        }
+        Analyze::Explain(ask::Explain { plan, explain_mode }) => explain(session, plan, explain_mode)?,
+        Analyze::TreeString(ask::TreeString { plan, level }) => {
+            let schema = resolve(session, plan)?.schema();
+            let depth = level.and_then(|level| usize::try_from(level).ok());
+            Answer::TreeString(answer::TreeString { tree_string: tree_string(schema.fields(), depth) })
+        }
+        Analyze::IsLocal(ask::IsLocal { plan }) => {
+            let relation = relation(session, plan)?;
+            session.engine_session().analyze(&relation)?;
+            Answer::IsLocal(answer::IsLocal { is_local: is_local(&relation) })
+        }
+        Analyze::IsStreaming(ask::IsStreaming { plan }) => {
+            Answer::IsStreaming(answer::IsStreaming { is_streaming: resolve(session, plan)?.streaming })
+        }
+        Analyze::InputFiles(ask::InputFiles { plan: _ }) => return Err(SparkError::unsupported("inputFiles")),
+        Analyze::SparkVersion(ask::SparkVersion {}) => {
+            Answer::SparkVersion(answer::SparkVersion { version: SPARK_VERSION.to_string() })
+        }
+        Analyze::DdlParse(ask::DdlParse { ddl_string }) => {
+            let parsed = session.engine_session().parse_ddl(&ddl_string)?;
+            Answer::DdlParse(answer::DdlParse { parsed: Some(type_message(&parsed)?) })
+        }
+        Analyze::SameSemantics(ask::SameSemantics { target_plan, other_plan }) => {
+            let result = semantics(session, target_plan)? == semantics(session, other_plan)?;
+            Answer::SameSemantics(answer::SameSemantics { result })
+        }
+        Analyze::SemanticHash(ask::SemanticHash { plan }) => {
+            Answer::SemanticHash(answer::SemanticHash { result: hash(&semantics(session, plan)?) })
+        }
+        Analyze::Persist(ask::Persist { relation, storage_level }) => {
+            let hash = relation_hash(session, relation)?;
+            session.storage_levels.lock().insert(hash, storage_level.unwrap_or_else(memory_and_disk));
+            Answer::Persist(answer::Persist {})
+        }
+        Analyze::Unpersist(ask::Unpersist { relation, blocking: _ }) => {
+            let hash = relation_hash(session, relation)?;
+            session.storage_levels.lock().remove(&hash);
+            Answer::Unpersist(answer::Unpersist {})
+        }
+        Analyze::GetStorageLevel(ask::GetStorageLevel { relation }) => {
+            let hash = relation_hash(session, relation)?;
+            let level = session.storage_levels.lock().get(&hash).copied();
+            let none = pb::StorageLevel { replication: 1, ..pb::StorageLevel::default() };
+            Answer::GetStorageLevel(answer::GetStorageLevel { storage_level: Some(level.unwrap_or(none)) })
+        }
+        Analyze::JsonToDdl(ask::JsonToDdl { json_string }) => match from_json(&json_string)? {
+            DataType::Struct(fields) => Answer::JsonToDdl(answer::JsonToDdl { ddl_string: schema_ddl(&fields) }),
+            other => return Err(invalid(format!("{other} is no struct type."))),
+        },
+    })
+}
+
+fn relation(session: &ClientSession, plan: Option<pb::Plan>) -> Result<Relation, SparkError> {
+    session.convert().relation(&plan_relation(plan)?)
+}
+
+fn resolve(
+    session: &ClientSession,
+    plan: Option<pb::Plan>,
+) -> Result<millstream_plan::resolved::ResolvedPlan, SparkError> {
+    session.engine_session().analyze(&relation(session, plan)?)
+}
+
+fn explain(session: &ClientSession, plan: Option<pb::Plan>, mode: i32) -> Result<Answer, SparkError> {
+    let extended = match ExplainMode::try_from(mode) {
+        Ok(ExplainMode::Simple | ExplainMode::Formatted) => false,
+        Ok(ExplainMode::Extended | ExplainMode::Cost | ExplainMode::Codegen) => true,
+        _ => return Err(invalid(format!("{mode} is no mode of explain."))),
+    };
+    let explain_string = session.engine_session().explain(&relation(session, plan)?, extended)?;
+    Ok(Answer::Explain(answer::Explain { explain_string }))
+}
+
+/// Whether collecting needs no computation: rows that came with the plan.
+fn is_local(relation: &Relation) -> bool {
+    match relation.op.as_ref() {
+        RelationOp::Local { .. } | RelationOp::Catalog(_) => true,
+        RelationOp::ToDf { input, .. } => is_local(input),
+        _ => false,
+    }
+}
+
+/// A text that is the same for two plans that compute the same: names of columns do not count.
+fn semantics(session: &ClientSession, plan: Option<pb::Plan>) -> Result<String, SparkError> {
+    let relation = relation(session, plan)?;
+    let resolved = session.engine_session().analyze(&relation)?;
+    let mut text = resolved.plan.display_indent().to_string();
+    local_rows(&relation, &mut text);
+    Ok(text)
+}
+
+/// Rows that came with the plan count too; the plan's text only names them.
+fn local_rows(relation: &Relation, text: &mut String) {
+    use std::fmt::Write;
+    if let RelationOp::Local { batches, .. } = relation.op.as_ref() {
+        let _infallible = write!(text, "{batches:?}");
+    } else {
+        relation.inputs().into_iter().for_each(|input| local_rows(input, text));
+    }
+}
+
+fn hash(text: &str) -> i32 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    let hash = hasher.finish();
+    // The protocol's hash has 32 bits: both halves count.
+    i32::from_ne_bytes(((hash >> 32) as u32 ^ hash as u32).to_ne_bytes())
+}
+
+fn relation_hash(session: &ClientSession, relation: Option<pb::Relation>) -> Result<i32, SparkError> {
+    let plan = relation.map(|relation| pb::Plan { op_type: Some(pb::plan::OpType::Root(relation)) });
+    Ok(hash(&semantics(session, plan)?))
+}
+
+/// `MEMORY_AND_DISK_DESER`, what `persist()` means without an argument.
+fn memory_and_disk() -> pb::StorageLevel {
+    pb::StorageLevel { use_disk: true, use_memory: true, use_off_heap: false, deserialized: true, replication: 1 }
+}

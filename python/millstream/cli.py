@@ -1,0 +1,105 @@
+"""The command ``millstream``: what can be typed, and which module does it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from millstream._native import SPARK_VERSION, __version__
+
+DESCRIPTION = """\
+Runs PySpark streaming programs unchanged and without a JVM.
+
+  millstream run app.py       run a program
+  millstream shell            a Python shell with a SparkSession named `spark`
+  millstream serve            a server for Spark Connect clients
+"""
+
+RUN = """\
+Runs a PySpark program. The engine runs inside the process of the program, which is executed as `python SCRIPT ARGS`
+would execute it: same arguments, directory, exit code and traceback. What its console sinks show appears on this
+terminal. Ctrl-C interrupts the program and stops its queries.
+
+The program needs no change: SparkSession.builder…getOrCreate() gives a session of this engine, whatever master it
+names.
+"""
+
+SHELL = """\
+A Python shell in which `spark` is a SparkSession of an engine in this process. Also takes a program from a pipe and
+executes it statement by statement: millstream shell < program.py
+"""
+
+SERVE = """\
+Serves Spark Connect clients until it is stopped by Ctrl-C or SIGTERM. Prints the address when it is ready; programs
+connect with SparkSession.builder.remote("sc://…") or the environment variable SPARK_REMOTE.
+
+Other machines can connect only if a token is set, which clients then must show (`sc://HOST:PORT/;token=…`).
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser(prog="millstream", description=DESCRIPTION, formatter_class=raw)
+    version = f"millstream {__version__} (Spark {SPARK_VERSION})"
+    top.add_argument("--version", action="version", version=version)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="run a program", description=RUN, formatter_class=raw)
+    _engine_arguments(run)
+    run.add_argument("script", metavar="SCRIPT", help="a Python file, or a directory or zip with a __main__.py")
+    run.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="arguments of the program")
+
+    shell = commands.add_parser("shell", help="a Python shell with `spark`", description=SHELL, formatter_class=raw)
+    _engine_arguments(shell)
+
+    serve = commands.add_parser("serve", help="serve Spark Connect clients", description=SERVE, formatter_class=raw)
+    serve.add_argument("--host", default="127.0.0.1", help="interface to listen on (default: %(default)s)")
+    serve.add_argument("--port", type=_port, default=15002, help="port, 0 for any free one (default: %(default)s)")
+    serve.add_argument(
+        "--token",
+        default=os.environ.get("SPARK_CONNECT_AUTHENTICATE_TOKEN"),
+        help="what clients must show; also taken from SPARK_CONNECT_AUTHENTICATE_TOKEN",
+    )
+    _warehouse_argument(serve)
+    return top
+
+
+def _engine_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--port", type=_port, default=0, help="port of the embedded server (default: any free one)")
+    _warehouse_argument(command)
+
+
+def _warehouse_argument(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--warehouse", metavar="DIR", default=None, help="where tables are kept (default: spark-warehouse)"
+    )
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise ValueError(text)
+    return port
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Do what the command line says; return the exit code."""
+    options = parser().parse_args(sys.argv[1:] if argv is None else argv)
+    # Imported here: `run` must not pay for `shell`, nor the other way round.
+    if options.command == "run":
+        from millstream import run
+
+        return run.run(options.script, options.args, port=options.port, warehouse=options.warehouse)
+    if options.command == "shell":
+        from millstream import shell
+
+        return shell.shell(port=options.port, warehouse=options.warehouse)
+    from millstream import serve
+
+    return serve.serve(options.host, options.port, options.token, warehouse=options.warehouse)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
