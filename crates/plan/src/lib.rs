@@ -5,6 +5,7 @@ pub mod analyzer;
 pub mod catalog;
 pub mod explain;
 pub mod ir;
+mod local;
 pub mod nodes;
 mod range;
 pub mod resolved;

@@ -4,6 +4,7 @@
 //! Column names in a resolved plan are internal (`#17`, unique in the query), so that no two clash.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -76,6 +77,11 @@ impl UserDefinedLogicalNodeCore for Generate {
 
     fn expressions(&self) -> Vec<Expr> {
         vec![self.generator.clone()]
+    }
+
+    /// What does not look at the generator's columns holds for a row of the input as well.
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        self.columns.iter().cloned().collect()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -172,6 +178,11 @@ impl UserDefinedLogicalNodeCore for EventTime {
 
     fn expressions(&self) -> Vec<Expr> {
         vec![Expr::Column(self.column.clone())]
+    }
+
+    /// As in Spark a filter on other columns comes first, so rows it drops do not move the watermark.
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        HashSet::from([self.column.name.clone()])
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {

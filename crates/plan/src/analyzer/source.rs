@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, TableReference};
-use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, TableScanBuilder, Values};
 use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::SparkError;
@@ -22,6 +22,7 @@ use super::select::{generate, generator_attributes};
 use super::{Analyzer, errors};
 use crate::catalog::{METADATA_COLUMN, Table};
 use crate::ir::{self, CatalogQuery, DataSourceRead, Options, Relation, Statement};
+use crate::local::LocalTable;
 use crate::resolved::{Attribute, ResolvedPlan};
 
 /// Parameters of one SQL text.
@@ -51,7 +52,7 @@ pub fn local(batches: &[RecordBatch], schema: &SchemaRef) -> Result<Rel, SparkEr
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| SparkError::internal(e.to_string()))?;
-    let table = MemTable::try_new(table_schema, vec![batches]).map_err(planner_error)?;
+    let table = LocalTable::try_new(table_schema, batches).map_err(planner_error)?;
     let mut rel = scan(Arc::new(table), &[], false)?;
     for (attribute, field) in rel.output.iter_mut().zip(schema.fields()) {
         attribute.name.clone_from(field.name());
