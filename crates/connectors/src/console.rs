@@ -14,12 +14,14 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use millstream_formats::condition::SparkError;
+use millstream_formats::show::{Cells, Layout};
+use millstream_formats::zone::Zone;
 use parking_lot::Mutex;
 
+use crate::files;
 use crate::memory::push_partition;
 use crate::options::warn_unknown;
 use crate::sink::{BatchWriter, OutputMode, Sink, SinkSpec};
-use crate::source::Conf;
 
 /// Where the tables go.
 type Output = Arc<Mutex<dyn Write + Send>>;
@@ -32,9 +34,8 @@ pub struct ConsoleSink {
 
 #[derive(Clone)]
 struct Settings {
-    rows_max: usize,
-    truncate: bool,
-    conf: Conf,
+    layout: Layout,
+    zone: Zone,
 }
 
 /// Opens the sink on the standard output.
@@ -44,11 +45,9 @@ pub(crate) fn open(spec: SinkSpec) -> Result<Arc<dyn Sink>, SparkError> {
 
 fn settings(spec: &SinkSpec) -> Result<Settings, SparkError> {
     warn_unknown(&spec.options, "console sink", &["numRows", "truncate", "checkpointLocation", "path", "queryName"]);
-    Ok(Settings {
-        rows_max: usize::try_from(spec.options.int("numRows", 20)?).unwrap_or(0),
-        truncate: spec.options.bool("truncate", true)?,
-        conf: Arc::clone(&spec.conf),
-    })
+    let rows_max = usize::try_from(spec.options.int("numRows", 20)?).unwrap_or(0);
+    let truncate = if spec.options.bool("truncate", true)? { 20 } else { 0 };
+    Ok(Settings { layout: Layout { rows_max, truncate, vertical: false }, zone: files::zone(&spec.conf)? })
 }
 
 impl Sink for ConsoleSink {
@@ -84,7 +83,7 @@ struct ConsoleWriter {
 impl BatchWriter for ConsoleWriter {
     fn write(&mut self, partition: usize, rows: RecordBatch) -> Result<(), SparkError> {
         let held: usize = self.partitions.get(partition).map_or(0, |p| p.iter().map(RecordBatch::num_rows).sum());
-        let wanted = (self.settings.rows_max + 1).saturating_sub(held).min(rows.num_rows());
+        let wanted = (self.settings.layout.rows_max + 1).saturating_sub(held).min(rows.num_rows());
         if wanted > 0 {
             push_partition(&mut self.partitions, partition, rows.slice(0, wanted));
         }
@@ -93,80 +92,14 @@ impl BatchWriter for ConsoleWriter {
 
     fn commit(self: Box<Self>) -> Result<(), SparkError> {
         let rows: Vec<RecordBatch> = self.partitions.into_iter().flatten().collect();
-        let table =
-            table::render(&self.schema, &rows, self.settings.rows_max, self.settings.truncate, &self.settings.conf)?;
+        let table = Cells::of(&self.schema, &rows, &self.settings.zone, &self.settings.layout)?;
+        let table = table.text(&self.settings.layout);
         let rule = "-------------------------------------------";
         let text = format!("{rule}\nBatch: {}\n{rule}\n{table}\n", self.batch_id);
         let mut output = self.output.lock();
         // A closed output must not end the query: the console shows what it can, as Java's `println` does.
         let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
         Ok(())
-    }
-}
-
-mod table {
-    //! The table's text.
-
-    use arrow::array::RecordBatch;
-    use arrow::datatypes::SchemaRef;
-    use arrow::util::display::{ArrayFormatter, FormatOptions};
-    use millstream_formats::condition::SparkError;
-
-    use crate::source::Conf;
-
-    /// Columns of `schema`, at most `rows_max` rows.
-    pub fn render(
-        schema: &SchemaRef,
-        rows: &[RecordBatch],
-        rows_max: usize,
-        truncate: bool,
-        _conf: &Conf,
-    ) -> Result<String, SparkError> {
-        let cut = |text: String| match text.chars().count() > 20 && truncate {
-            true => text.chars().take(17).chain("...".chars()).collect(),
-            false => text,
-        };
-        let header: Vec<String> = schema.fields().iter().map(|f| cut(f.name().clone())).collect();
-        let mut lines = vec![header];
-        let options = FormatOptions::new().with_null("NULL");
-        for batch in rows {
-            let formatters: Result<Vec<_>, _> =
-                batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options)).collect();
-            let formatters = formatters.map_err(|e| SparkError::internal(e.to_string()))?;
-            lines.extend(
-                (0..batch.num_rows()).map(|row| formatters.iter().map(|f| cut(f.value(row).to_string())).collect()),
-            );
-        }
-        let more = lines.len() > rows_max + 1;
-        lines.truncate(rows_max + 1);
-        Ok(layout(&lines, truncate, more, rows_max))
-    }
-
-    fn layout(lines: &[Vec<String>], right: bool, more: bool, rows_max: usize) -> String {
-        let width =
-            |c: usize| lines.iter().filter_map(|l| l.get(c)).map(|t| t.chars().count()).max().unwrap_or(0).max(3);
-        let widths: Vec<usize> = (0..lines.first().map_or(0, Vec::len)).map(width).collect();
-        let rule: String = widths.iter().map(|w| format!("+{}", "-".repeat(*w))).chain(["+\n".to_string()]).collect();
-        let line = |cells: &Vec<String>| {
-            let cell = |(text, width): (&String, &usize)| match right {
-                true => format!("|{text:>width$}"),
-                false => format!("|{text:<width$}"),
-            };
-            cells.iter().zip(&widths).map(cell).chain(["|\n".to_string()]).collect::<String>()
-        };
-        let mut text = rule.clone();
-        for (number, cells) in lines.iter().enumerate() {
-            text.push_str(&line(cells));
-            if number == 0 {
-                text.push_str(&rule);
-            }
-        }
-        text.push_str(&rule);
-        if more {
-            let noun = if rows_max == 1 { "row" } else { "rows" };
-            text.push_str(&format!("only showing top {rows_max} {noun}\n"));
-        }
-        text
     }
 }
 

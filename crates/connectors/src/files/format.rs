@@ -8,7 +8,7 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::types;
 
 use super::listing::DataFile;
-use super::{json, text};
+use super::{json, parquet, text};
 use crate::errors;
 use crate::options::Options;
 use crate::source::Conf;
@@ -97,6 +97,7 @@ pub(crate) fn open(name: &str, options: &Options, conf: &Conf) -> Result<Arc<dyn
     match short_name(name).as_str() {
         "json" => Ok(Arc::new(json::JsonFormat::new(options, conf)?)),
         "text" => Ok(Arc::new(text::TextFormat::new(options)?)),
+        "parquet" => Ok(Arc::new(parquet::ParquetFormat::new(options, conf)?)),
         _ => Err(errors::data_source_not_found(name)),
     }
 }

@@ -19,6 +19,7 @@ mod input;
 mod json;
 mod listing;
 mod log;
+mod parquet;
 mod partition;
 mod read;
 mod scalar;
@@ -37,6 +38,7 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 
 pub(crate) use format::is_file_format;
 pub use scan::{FileScan, file_scan};
+pub(crate) use settings::zone;
 
 use crate::errors::illegal_argument;
 use crate::options::Options;

@@ -302,7 +302,7 @@ pub(crate) fn failed(file: &DataFile, error: ReadError) -> SparkError {
     }
 }
 
-#[allow(dead_code, reason = "used by the parquet reader")]
+/// `FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH`.
 pub(crate) fn column_mismatch(file: &DataFile, column: &str, expected: &DataType, actual: &str) -> SparkError {
     let path = file.url();
     let expected = types::simple_string(expected);

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -36,7 +36,8 @@ pub(super) struct SocketSource {
 
 enum Connection {
     None,
-    Open(TcpStream),
+    /// The reading thread owns the socket: when it ends, the socket is closed, and a sender that waits for room learns it.
+    Open(Weak<TcpStream>),
     Stopped,
 }
 
@@ -58,12 +59,11 @@ impl SocketSource {
         if !matches!(*connection, Connection::None) {
             return Ok(());
         }
-        let stream = connect(&self.host, self.port)?;
-        let reading = stream.try_clone().map_err(|e| connection_error(&self.host, &e))?;
+        let stream = Arc::new(connect(&self.host, self.port)?);
+        *connection = Connection::Open(Arc::downgrade(&stream));
         let (buffer, name) = (Arc::clone(&self.buffer), format!("{}:{}", self.host, self.port));
         let thread = std::thread::Builder::new().name(format!("socket {name}"));
-        thread.spawn(move || read_lines(reading, &buffer, &name)).map_err(|e| connection_error(&self.host, &e))?;
-        *connection = Connection::Open(stream);
+        thread.spawn(move || read_lines(&stream, &buffer, &name)).map_err(|e| connection_error(&self.host, &e))?;
         Ok(())
     }
 }
@@ -93,7 +93,7 @@ fn connection_error(host: &str, error: &std::io::Error) -> SparkError {
 }
 
 /// Runs on the reading thread until the connection ends, the source is stopped or a line is too long.
-fn read_lines(mut stream: TcpStream, buffer: &LineBuffer, name: &str) {
+fn read_lines(mut stream: &TcpStream, buffer: &LineBuffer, name: &str) {
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut cutter = LineCutter::default();
     loop {
@@ -113,7 +113,6 @@ fn read_lines(mut stream: TcpStream, buffer: &LineBuffer, name: &str) {
             let message =
                 format!("The socket source got more than {LINE_BYTES_MAX} bytes without a line end from {name}.");
             buffer.fail(SparkError::plain(ExceptionClass::Runtime, message));
-            let _ = stream.shutdown(Shutdown::Both);
             return;
         }
     }
@@ -171,7 +170,10 @@ impl Source for SocketSource {
     fn stop(&self) {
         self.buffer.stop();
         // Shutting the socket down is what ends a blocked read.
-        if let Connection::Open(stream) = std::mem::replace(&mut *self.connection.lock(), Connection::Stopped) {
+        let connection = std::mem::replace(&mut *self.connection.lock(), Connection::Stopped);
+        if let Connection::Open(stream) = connection
+            && let Some(stream) = stream.upgrade()
+        {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }

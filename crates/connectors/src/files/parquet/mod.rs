@@ -1,0 +1,186 @@
+//! The `parquet` format: columns by name, converted where Spark converts them, null where a file lacks them.
+//!
+//! Columns that the query does not use are not read. A column of a type that does not become the one declared fails the query
+//! (`FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH`).
+
+mod convert;
+mod write;
+
+use std::fs::File;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::datatypes::{Field, Fields, Schema};
+use millstream_formats::condition::{ExceptionClass, SparkError};
+use millstream_formats::record::as_nullable;
+use millstream_formats::types;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::ParquetMetaData;
+
+use super::format::{BATCH_ROWS, Block, Blocks, FileFormat, ReadError, check_types};
+use super::listing::DataFile;
+use super::settings;
+use crate::options::Options;
+use crate::source::Conf;
+
+pub(crate) use write::ParquetOutput;
+
+/// Where Spark keeps its schema in a file.
+const SPARK_SCHEMA: &str = "org.apache.spark.sql.parquet.row.metadata";
+
+/// Options of the format.
+#[derive(Debug)]
+pub(crate) struct ParquetFormat {
+    merge_schema: bool,
+    case_sensitive: bool,
+}
+
+impl ParquetFormat {
+    /// Takes the options apart.
+    pub fn new(options: &Options, conf: &Conf) -> Result<Self, SparkError> {
+        let merge = settings::flag(conf, "spark.sql.parquet.mergeSchema", false);
+        Ok(Self {
+            merge_schema: options.format_bool("mergeSchema", merge)?,
+            case_sensitive: settings::flag(conf, "spark.sql.caseSensitive", false),
+        })
+    }
+
+    /// Index of a column of the file.
+    fn find(&self, schema: &Schema, name: &str) -> Option<usize> {
+        let fields = schema.fields();
+        let exact = fields.iter().position(|f| f.name() == name);
+        exact.or_else(|| match self.case_sensitive {
+            true => None,
+            false => fields.iter().position(|f| f.name().eq_ignore_ascii_case(name)),
+        })
+    }
+}
+
+impl FileFormat for ParquetFormat {
+    fn name(&self) -> &'static str {
+        "Parquet"
+    }
+
+    fn read(&self, file: &DataFile, wanted: &Fields, _all: &Fields) -> Result<Blocks, ReadError> {
+        let input = File::open(&file.path)?;
+        let metadata = load_metadata(&input, file)?;
+        let schema = Arc::clone(metadata.schema());
+        let found: Vec<Option<usize>> = wanted.iter().map(|f| self.find(&schema, f.name())).collect();
+        let mask = ProjectionMask::roots(metadata.parquet_schema(), found.iter().flatten().copied());
+        // The reader gives the chosen columns in the order of the file.
+        let mut chosen: Vec<usize> = found.iter().flatten().copied().collect();
+        chosen.sort_unstable();
+        chosen.dedup();
+        for (field, index) in wanted.iter().zip(&found) {
+            if let Some(index) = index {
+                let actual = schema.field(*index);
+                if !convert::converts(actual.data_type(), field.data_type()) {
+                    let physical = convert::physical_name(metadata.parquet_schema(), *index);
+                    return Err(super::read::column_mismatch(file, field.name(), field.data_type(), &physical).into());
+                }
+            }
+        }
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata)
+            .with_projection(mask)
+            .with_batch_size(BATCH_ROWS)
+            .build()
+            .map_err(|e| damaged(&e))?;
+        let wanted = wanted.clone();
+        Ok(Box::new(reader.map(move |batch| {
+            let batch = batch.map_err(|e| SparkError::plain(ExceptionClass::Runtime, e.to_string()))?;
+            block(&batch, &wanted, &found, &chosen)
+        })))
+    }
+
+    fn infer(&self, files: &[DataFile]) -> Result<Option<Fields>, SparkError> {
+        let mut merged: Vec<Field> = Vec::new();
+        let looked_at = if self.merge_schema { files.len() } else { 1 };
+        for file in files.iter().take(looked_at) {
+            let fields = schema_of(file).map_err(|e| super::read::failed(file, e))?;
+            for field in &fields {
+                match merged.iter().find(|f| f.name() == field.name()) {
+                    None => merged.push(field.as_ref().clone()),
+                    Some(known) if known.data_type() == field.data_type() => {}
+                    Some(known) => return Err(cannot_merge(known, field)),
+                }
+            }
+        }
+        Ok(if files.is_empty() { None } else { Some(merged.into()) })
+    }
+
+    fn check(&self, fields: &Fields) -> Result<(), SparkError> {
+        check_types(self.name(), fields, &convert::supported)
+    }
+}
+
+fn block(batch: &RecordBatch, wanted: &Fields, found: &[Option<usize>], chosen: &[usize]) -> Result<Block, SparkError> {
+    let column = |(field, index): (&Arc<Field>, &Option<usize>)| -> Result<ArrayRef, SparkError> {
+        let place = index.and_then(|index| chosen.iter().position(|c| *c == index));
+        match place.and_then(|place| batch.columns().get(place)) {
+            Some(array) => convert::convert(array, field.data_type()),
+            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+        }
+    };
+    let columns = wanted.iter().zip(found).map(column).collect::<Result<Vec<_>, _>>()?;
+    Ok(Block { columns, rows: batch.num_rows() })
+}
+
+fn load_metadata(input: &File, file: &DataFile) -> Result<ArrowReaderMetadata, ReadError> {
+    // What Arrow wrote of its own types does not matter: Spark looks at the Parquet types.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    ArrowReaderMetadata::load(input, options).map_err(|error| ReadError::Spark(unreadable_footer(file, &error)))
+}
+
+fn unreadable_footer(file: &DataFile, error: &parquet::errors::ParquetError) -> SparkError {
+    SparkError::new(
+        ExceptionClass::Spark,
+        "FAILED_READ_FILE.CANNOT_READ_FILE_FOOTER",
+        "KD001",
+        format!(
+            "Encountered error while reading file {}. Could not read footer. Please ensure that the file is in either ORC or \
+             Parquet format.\nIf not, please convert it to a valid format. If the file is in the valid format, please check if it \
+             is corrupt.\nIf it is, you can choose to either ignore it or fix the corruption.",
+            file.url()
+        ),
+    )
+    .with("path", file.url())
+    .caused_by(SparkError::plain(ExceptionClass::Spark, error.to_string()))
+}
+
+fn damaged(error: &parquet::errors::ParquetError) -> SparkError {
+    SparkError::plain(ExceptionClass::Runtime, error.to_string())
+}
+
+/// The columns of a file as Spark sees them.
+fn schema_of(file: &DataFile) -> Result<Fields, ReadError> {
+    let input = File::open(&file.path)?;
+    let metadata = load_metadata(&input, file)?;
+    if let Some(fields) = spark_schema(metadata.metadata()) {
+        return Ok(fields);
+    }
+    let field = |f: &Arc<Field>| Ok(Field::new(f.name(), convert::spark_type(f)?, true));
+    let fields: Result<Vec<Field>, SparkError> = metadata.schema().fields().iter().map(field).collect();
+    Ok(fields?.into())
+}
+
+/// The schema that Spark wrote beside the columns: it knows more than they do.
+fn spark_schema(metadata: &ParquetMetaData) -> Option<Fields> {
+    let pairs = metadata.file_metadata().key_value_metadata()?;
+    let text = pairs.iter().find(|pair| pair.key == SPARK_SCHEMA)?.value.as_deref()?;
+    let fields = types::schema_from_json(text).ok()?;
+    let nullable = |f: &Arc<Field>| f.as_ref().clone().with_data_type(as_nullable(f.data_type())).with_nullable(true);
+    Some(fields.iter().map(nullable).collect::<Vec<_>>().into())
+}
+
+fn cannot_merge(a: &Field, b: &Field) -> SparkError {
+    let (left, right) = (types::sql_name(a.data_type()), types::sql_name(b.data_type()));
+    SparkError::new(
+        ExceptionClass::Spark,
+        "CANNOT_MERGE_SCHEMAS",
+        "42KD9",
+        format!("Failed merging schemas:\nInitial schema:\n\"{left}\"\nSchema that cannot be merged with the initial schema:\n\"{right}\"."),
+    )
+    .with("left", left)
+    .with("right", right)
+}
