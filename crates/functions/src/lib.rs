@@ -24,6 +24,7 @@ mod sql_text;
 pub(crate) mod test_context;
 pub mod text;
 mod typed;
+mod window;
 pub use millstream_formats::types;
 
 pub use cast::{cast, sql_value};

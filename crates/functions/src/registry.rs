@@ -103,6 +103,7 @@ const MODULES: &[Lookup] = &[
     crate::nested::lookup,
     crate::operators::lookup,
     crate::text::lookup,
+    crate::window::find,
 ];
 
 /// The function of this name (any case), operators included: `+ - * / % div = <=> < and or not ! & | ^ ~ || [negative …]`,

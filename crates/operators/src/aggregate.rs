@@ -15,13 +15,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take};
-use arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
-use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::logical_expr::GroupsAccumulator;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
@@ -33,113 +31,16 @@ use millstream_state::StateStore;
 use crate::event_time::event_times_us;
 use crate::exchange::{Exchange, Placed};
 use crate::exec::{batches_later, external, one_input, properties};
+use crate::layout::{Layout, Results, missing_buffers};
 use crate::stores::{Counters, OperatorState};
 use crate::stream_plan::OutputMode;
 
-/// Rows of one output batch.
-const OUTPUT_ROWS: usize = 8192;
-
-/// Keys, buffers and functions of an aggregation.
-pub struct Layout {
-    /// Grouping keys first, then one column per aggregate.
-    output: SchemaRef,
-    aggregates: Vec<Arc<AggregateFunctionExpr>>,
-    /// Number of buffer fields of each aggregate.
-    widths: Vec<usize>,
-    key_types: Vec<DataType>,
+/// How keys and buffers lie in the state.
+struct Codec {
     keys: RowEncoder,
     values: RowEncoder,
     key_rows: RowDecoder,
     value_rows: RowDecoder,
-    /// Which key is the event time.
-    event_time_key: Option<usize>,
-}
-
-impl Layout {
-    /// The layout of an aggregation with these results.
-    ///
-    /// # Errors
-    /// If a key or a buffer has a type that cannot be stored.
-    pub fn try_new(
-        output: SchemaRef,
-        aggregates: Vec<Arc<AggregateFunctionExpr>>,
-        event_time_key: Option<usize>,
-    ) -> Result<Self> {
-        let width = output.fields().len() - aggregates.len();
-        let key_types: Vec<DataType> = output.fields().iter().take(width).map(|f| f.data_type().clone()).collect();
-        let mut widths = Vec::new();
-        let mut value_types = Vec::new();
-        for aggregate in &aggregates {
-            let fields = aggregate.state_fields()?;
-            widths.push(fields.len());
-            value_types.extend(fields.iter().map(|f| f.data_type().clone()));
-        }
-        Ok(Self {
-            keys: RowEncoder::for_keys(&key_types).map_err(external)?,
-            values: RowEncoder::for_values(&value_types).map_err(external)?,
-            key_rows: RowDecoder::new(&key_types),
-            value_rows: RowDecoder::new(&value_types),
-            output,
-            aggregates,
-            widths,
-            key_types,
-            event_time_key,
-        })
-    }
-
-    fn accumulators(&self) -> Result<Vec<Box<dyn GroupsAccumulator>>> {
-        self.aggregates.iter().map(|a| a.create_groups_accumulator()).collect()
-    }
-
-    /// Merges rows of buffers into groups.
-    fn merge(
-        &self,
-        into: &mut [Box<dyn GroupsAccumulator>],
-        buffers: &[ArrayRef],
-        groups: &[usize],
-        total: usize,
-    ) -> Result<()> {
-        let mut rest = buffers;
-        for (accumulator, width) in into.iter_mut().zip(&self.widths) {
-            let (own, others) = rest.split_at_checked(*width).ok_or_else(missing_buffers)?;
-            accumulator.merge_batch(own, groups, total)?;
-            rest = others;
-        }
-        Ok(())
-    }
-
-    /// The buffers of all groups.
-    fn buffers(&self, mut groups: Vec<Box<dyn GroupsAccumulator>>) -> Result<Vec<ArrayRef>> {
-        let mut buffers = Vec::new();
-        for group in &mut groups {
-            buffers.extend(group.state(EmitTo::All)?);
-        }
-        Ok(buffers)
-    }
-
-    /// Result rows: each row of keys and buffers is a group of its own.
-    fn results(&self, keys: Vec<ArrayRef>, buffers: &[ArrayRef], rows: usize) -> Result<RecordBatch> {
-        let groups: Vec<usize> = (0..rows).collect();
-        let mut accumulators = self.accumulators()?;
-        self.merge(&mut accumulators, buffers, &groups, rows)?;
-        let mut columns = keys;
-        for accumulator in &mut accumulators {
-            columns.push(accumulator.evaluate(EmitTo::All)?);
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options)?)
-    }
-
-    /// Result rows of stored rows.
-    fn stored_results(&self, keys: &RowBuffer, values: &RowBuffer) -> Result<RecordBatch> {
-        let key_columns = self.key_rows.decode(keys.iter()).map_err(external)?;
-        let buffers = self.value_rows.decode(values.iter()).map_err(external)?;
-        self.results(key_columns, &buffers, keys.len())
-    }
-}
-
-fn missing_buffers() -> DataFusionError {
-    DataFusionError::Internal("an aggregation has fewer buffers than its functions want".into())
 }
 
 /// The distinct keys of the rows of an output partition.
@@ -209,19 +110,25 @@ impl Groups {
     }
 }
 
-/// Finds the distinct keys of placed rows.
-fn group(layout: &Layout, placed: Vec<Placed>) -> Result<Groups> {
-    let partitions_of_rows: Vec<u32> = placed.iter().flat_map(|p| p.partitions.iter().copied()).collect();
-    let rows = match placed.as_slice() {
+/// Placed rows as one batch: its columns, and the state partition of each row.
+pub(crate) fn together(placed: &[Placed]) -> Result<(Vec<ArrayRef>, Vec<u32>)> {
+    let partitions = placed.iter().flat_map(|p| p.partitions.iter().copied()).collect();
+    let rows = match placed {
         [] => vec![],
         [one] => one.rows.columns().to_vec(),
         [first, ..] => concat_batches(&first.rows.schema(), placed.iter().map(|p| &p.rows))?.columns().to_vec(),
     };
+    Ok((rows, partitions))
+}
+
+/// Finds the distinct keys of placed rows.
+fn group(layout: &Layout, codec: &Codec, placed: Vec<Placed>) -> Result<Groups> {
+    let (rows, partitions_of_rows) = together(&placed)?;
     let count = partitions_of_rows.len();
     let mut keys = RowBuffer::new();
     let key_columns = rows.get(..layout.key_types.len()).unwrap_or_default();
     if count > 0 {
-        layout.keys.encode(key_columns, 0..count, &mut keys).map_err(external)?;
+        codec.keys.encode(key_columns, 0..count, &mut keys).map_err(external)?;
     }
     let mut groups =
         Groups { rows, group_of_row: Vec::with_capacity(count), first_rows: vec![], partitions: vec![], keys };
@@ -253,6 +160,7 @@ fn group(layout: &Layout, placed: Vec<Placed>) -> Result<Groups> {
 pub struct StateAggregateExec {
     input: Arc<dyn ExecutionPlan>,
     layout: Arc<Layout>,
+    codec: Arc<Codec>,
     state: Arc<OperatorState>,
     mode: OutputMode,
     exchange: Arc<Exchange>,
@@ -261,16 +169,25 @@ pub struct StateAggregateExec {
 
 impl StateAggregateExec {
     /// An aggregation over partial aggregates.
-    pub fn new(
+    ///
+    /// # Errors
+    /// If a key or a buffer has a type that cannot be stored.
+    pub fn try_new(
         input: Arc<dyn ExecutionPlan>,
         layout: Arc<Layout>,
         state: Arc<OperatorState>,
         mode: OutputMode,
-    ) -> Self {
+    ) -> Result<Self> {
+        let codec = Arc::new(Codec {
+            keys: RowEncoder::for_keys(&layout.key_types).map_err(external)?,
+            values: RowEncoder::for_values(&layout.buffer_types).map_err(external)?,
+            key_rows: RowDecoder::new(&layout.key_types),
+            value_rows: RowDecoder::new(&layout.buffer_types),
+        });
         let outputs = state.outputs();
         let exchange = Arc::new(Exchange::new(state.spec().partitions, outputs));
         let properties = properties(&layout.output, outputs, EmissionType::Final);
-        Self { input, layout, state, mode, exchange, properties }
+        Ok(Self { input, layout, codec, state, mode, exchange, properties })
     }
 
     fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
@@ -285,7 +202,7 @@ impl StateAggregateExec {
     async fn run(self, output: usize, context: Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
         let placed = self.exchange.rows(output, &self.input, &self.keys(), &context).await?;
         let batch = *self.state.batch.read();
-        let mut groups = group(&self.layout, placed)?;
+        let mut groups = group(&self.layout, &self.codec, placed)?;
         if let (Some(key), true) = (self.layout.event_time_key, self.mode != OutputMode::Complete) {
             let late = groups.drop_late(key, batch.late_watermark_ms.saturating_mul(1000))?;
             Counters::add(&self.state.counters.late, late);
@@ -334,21 +251,28 @@ impl StateAggregateExec {
             }
             Ok(())
         })?;
-        let buffers = self.layout.value_rows.decode(stored.iter()).map_err(external)?;
+        let buffers = self.codec.value_rows.decode(stored.iter()).map_err(external)?;
         self.layout.merge(accumulators, &buffers, &stored_groups, groups.len())
     }
 
     fn put(&self, groups: &Groups, merged: &[ArrayRef]) -> Result<()> {
         let mut values = RowBuffer::new();
-        self.layout.values.encode(merged, 0..groups.len(), &mut values).map_err(external)?;
+        self.codec.values.encode(merged, 0..groups.len(), &mut values).map_err(external)?;
         for_each_partition(&self.state, &groups.partitions, |store, group| {
             store.put(groups.key(group), values.row(group))
         })
     }
 
+    /// Result rows of stored rows.
+    fn stored_results(&self, keys: &RowBuffer, values: &RowBuffer) -> Result<RecordBatch> {
+        let key_columns = self.codec.key_rows.decode(keys.iter()).map_err(external)?;
+        let buffers = self.codec.value_rows.decode(values.iter()).map_err(external)?;
+        self.layout.results(key_columns, &buffers, keys.len())
+    }
+
     /// All groups of the state partitions that this output partition serves.
     fn all_groups(&self, output: usize) -> Result<Vec<RecordBatch>> {
-        let mut results = Results::new(&self.layout);
+        let mut results = Results::new(|keys: &RowBuffer, values: &RowBuffer| self.stored_results(keys, values));
         for partition in self.state.served_by(output) {
             self.state
                 .with_store(partition, |store| store.iter().try_for_each(|(key, value)| results.push(key, value)))
@@ -359,7 +283,7 @@ impl StateAggregateExec {
 
     /// Removes closed groups; gives them out if wanted.
     fn evict(&self, output: usize, watermark_ms: i64, give_out: bool) -> Result<Vec<RecordBatch>> {
-        let mut results = Results::new(&self.layout);
+        let mut results = Results::new(|keys: &RowBuffer, values: &RowBuffer| self.stored_results(keys, values));
         if self.layout.event_time_key.is_some() {
             let each = |key: &[u8], value: &[u8]| if give_out { results.push(key, value) } else { Ok(()) };
             self.state.evict(output, watermark_ms, each).map_err(external)?;
@@ -383,43 +307,6 @@ fn for_each_partition(
             .map_err(external)?;
     }
     Ok(())
-}
-
-/// Result rows of stored groups, made in batches of bounded size.
-struct Results<'a> {
-    layout: &'a Layout,
-    keys: RowBuffer,
-    values: RowBuffer,
-    batches: Vec<RecordBatch>,
-}
-
-impl<'a> Results<'a> {
-    fn new(layout: &'a Layout) -> Self {
-        Self { layout, keys: RowBuffer::new(), values: RowBuffer::new(), batches: Vec::new() }
-    }
-
-    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), SparkError> {
-        self.keys.push(key);
-        self.values.push(value);
-        if self.keys.len() == OUTPUT_ROWS {
-            self.flush().map_err(|e| crate::exec::spark_error(&e))?;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        if !self.keys.is_empty() {
-            self.batches.push(self.layout.stored_results(&self.keys, &self.values)?);
-            self.keys.clear();
-            self.values.clear();
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Vec<RecordBatch>> {
-        self.flush()?;
-        Ok(self.batches)
-    }
 }
 
 impl fmt::Debug for StateAggregateExec {

@@ -4,12 +4,14 @@
 //! [`planner::NodePlanner`] plans the nodes of `plan` that DataFusion does not have, in batch queries too.
 
 mod aggregate;
+mod build;
 mod canonical;
 mod deduplicate;
 mod event_time;
 mod exchange;
 mod exec;
 mod generate;
+mod layout;
 mod limit;
 mod logical;
 mod observe;
@@ -17,6 +19,7 @@ mod plan_stream;
 pub mod planner;
 mod query;
 mod scan;
+mod session;
 mod stores;
 pub mod stream_plan;
 mod tail;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datafusion::common::{DFSchemaRef, Result, plan_err};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, UserDefinedLogicalNodeCore};
-use millstream_plan::nodes::Deduplicate;
+use millstream_plan::nodes::{Deduplicate, SessionAggregate};
 
 /// A stateful operator and its id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -22,6 +22,8 @@ pub struct Stateful {
 pub enum StatefulKind {
     /// `stateStoreSave`.
     Aggregate(Aggregate),
+    /// `sessionWindowStateStoreSaveExec`.
+    Session(SessionAggregate),
     /// `dedupe`, `dedupeWithinWatermark`.
     Deduplicate(Deduplicate),
     /// `globalLimit`.
@@ -47,6 +49,7 @@ impl UserDefinedLogicalNodeCore for Stateful {
     fn inputs(&self) -> Vec<&LogicalPlan> {
         match &self.kind {
             StatefulKind::Aggregate(aggregate) => vec![&aggregate.input],
+            StatefulKind::Session(session) => vec![&session.input],
             StatefulKind::Deduplicate(deduplicate) => vec![&deduplicate.input],
             StatefulKind::Limit { input, .. } => vec![input],
         }
@@ -55,6 +58,7 @@ impl UserDefinedLogicalNodeCore for Stateful {
     fn schema(&self) -> &DFSchemaRef {
         match &self.kind {
             StatefulKind::Aggregate(aggregate) => &aggregate.schema,
+            StatefulKind::Session(session) => UserDefinedLogicalNodeCore::schema(session),
             StatefulKind::Deduplicate(deduplicate) => deduplicate.input.schema(),
             StatefulKind::Limit { input, .. } => input.schema(),
         }
@@ -63,6 +67,7 @@ impl UserDefinedLogicalNodeCore for Stateful {
     fn expressions(&self) -> Vec<Expr> {
         match &self.kind {
             StatefulKind::Aggregate(a) => a.group_expr.iter().chain(&a.aggr_expr).cloned().collect(),
+            StatefulKind::Session(session) => UserDefinedLogicalNodeCore::expressions(session),
             StatefulKind::Deduplicate(deduplicate) => deduplicate.keys.iter().cloned().map(Expr::Column).collect(),
             StatefulKind::Limit { .. } => vec![],
         }
@@ -71,6 +76,7 @@ impl UserDefinedLogicalNodeCore for Stateful {
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match &self.kind {
             StatefulKind::Aggregate(_) => write!(f, "StatefulAggregate: operator={}", self.operator),
+            StatefulKind::Session(_) => write!(f, "StatefulSession: operator={}", self.operator),
             StatefulKind::Deduplicate(_) => write!(f, "StatefulDeduplicate: operator={}", self.operator),
             StatefulKind::Limit { rows, .. } => write!(f, "StatefulLimit: operator={}, rows={rows}", self.operator),
         }
@@ -85,6 +91,10 @@ impl UserDefinedLogicalNodeCore for Stateful {
             StatefulKind::Aggregate(mut aggregate) => {
                 aggregate.input = input;
                 StatefulKind::Aggregate(aggregate)
+            }
+            StatefulKind::Session(mut session) => {
+                session.input = input;
+                StatefulKind::Session(session)
             }
             StatefulKind::Deduplicate(deduplicate) => StatefulKind::Deduplicate(Deduplicate { input, ..deduplicate }),
             StatefulKind::Limit { rows, .. } => StatefulKind::Limit { input, rows },

@@ -15,13 +15,14 @@ use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use datafusion::physical_planner::PhysicalPlanner;
 use datafusion::prelude::SessionConfig;
 use millstream_formats::condition::SparkError;
-use millstream_plan::nodes::Deduplicate;
+use millstream_plan::nodes::{Deduplicate, SessionAggregate};
 use millstream_plan::resolved::{ResolvedPlan, StreamTable};
 use parking_lot::{Mutex, RwLock};
 
+use crate::build::StreamBuild;
 use crate::exec::{external, spark_error};
 use crate::logical::{Stateful, StatefulKind};
-use crate::planner::{NodePlanner, StreamBuild};
+use crate::planner::NodePlanner;
 use crate::query::{ComputeRuntime, StreamQuery};
 use crate::scan::{ScanSlot, StreamLeaf};
 use crate::stream_plan::{Batch, OutputMode, StreamPlan, StreamSettings};
@@ -166,10 +167,14 @@ fn place_operators(plan: LogicalPlan) -> Result<LogicalPlan, SparkError> {
             LogicalPlan::Aggregate(aggregate) => operator(StatefulKind::Aggregate(aggregate)),
             LogicalPlan::Extension(extension) => {
                 let node = extension.node.as_any();
-                match (node.downcast_ref::<Deduplicate>(), node.downcast_ref::<Stateful>()) {
-                    (Some(deduplicate), _) => operator(StatefulKind::Deduplicate(deduplicate.clone())),
-                    (None, Some(limit)) => operator(limit.kind.clone()),
-                    (None, None) => Transformed::no(LogicalPlan::Extension(extension)),
+                if let Some(deduplicate) = node.downcast_ref::<Deduplicate>() {
+                    operator(StatefulKind::Deduplicate(deduplicate.clone()))
+                } else if let Some(session) = node.downcast_ref::<SessionAggregate>() {
+                    operator(StatefulKind::Session(session.clone()))
+                } else if let Some(limit) = node.downcast_ref::<Stateful>() {
+                    operator(limit.kind.clone())
+                } else {
+                    Transformed::no(LogicalPlan::Extension(extension))
                 }
             }
             other => Transformed::no(other),

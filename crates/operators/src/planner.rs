@@ -7,30 +7,29 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Fields, Schema};
+use arrow::datatypes::{Field, Fields, Schema};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, ExprSchema, Result, plan_err};
+use datafusion::common::{Column, DFSchema, Result, plan_err};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, UserDefinedLogicalNode};
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
-use millstream_plan::nodes::{Deduplicate, EventTime, Generate, Observe, Tail, WATERMARK_DELAY_MS};
-use parking_lot::Mutex;
+use millstream_plan::nodes::{Deduplicate, EventTime, Generate, Observe, SessionAggregate, Tail, WATERMARK_DELAY_MS};
 
-use crate::aggregate::{Layout, StateAggregateExec};
+use crate::build::StreamBuild;
 use crate::canonical::CanonicalExpr;
-use crate::deduplicate::{FirstRowsExec, Keep, Keys, StateDeduplicateExec};
+use crate::deduplicate::FirstRowsExec;
 use crate::event_time::{EventTimeExec, EventTimes};
 use crate::generate::GenerateExec;
-use crate::limit::StateLimitExec;
+use crate::layout::Layout;
 use crate::logical::{Stateful, StatefulKind};
 use crate::observe::{Observation, ObserveExec};
-use crate::stores::{CurrentBatch, Expiry, NoDataBatch, OperatorState, StoreFields, StoreSpec, fields, types};
-use crate::stream_plan::{OutputMode, StreamSettings};
+use crate::session::{SessionExec, Sessions};
+use crate::stores::fields;
 use crate::tail::TailExec;
 
 /// Plans the nodes of `millstream_plan::nodes`.
@@ -39,27 +38,16 @@ pub struct NodePlanner {
     stream: Option<Arc<StreamBuild>>,
 }
 
-/// What the stateful operators of a streaming query need to be made, and those that were.
-pub struct StreamBuild {
-    /// Output mode of the query.
-    pub mode: OutputMode,
-    /// Settings of the query.
-    pub settings: StreamSettings,
-    /// The batch that runs.
-    pub batch: CurrentBatch,
-    /// The stateful operators made so far.
-    pub operators: Mutex<Vec<Arc<OperatorState>>>,
-}
-
 /// What an extension is planned with.
-struct Context<'a> {
+pub(crate) struct Context<'a> {
     planner: &'a dyn PhysicalPlanner,
     session: &'a dyn Session,
     planning: &'a PhysicalPlanningContext,
 }
 
 impl Context<'_> {
-    fn expr(&self, expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+    /// An expression over columns of a logical schema.
+    pub fn expr(&self, expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
         self.planner.create_physical_expr(expr, schema, self.session, self.planning)
     }
 }
@@ -99,11 +87,19 @@ impl ExtensionPlanner for NodePlanner {
         if let Some(node) = node.as_any().downcast_ref::<Tail>() {
             return Ok(Some(Arc::new(TailExec::new(Arc::clone(input), node.rows))));
         }
+        if let Some(node) = node.as_any().downcast_ref::<SessionAggregate>() {
+            let partial = session_partial(node, logical_input, input, &context)?;
+            let sessions = Arc::new(Sessions::try_new(partial.layout, node.session)?);
+            return Ok(Some(Arc::new(SessionExec::new(partial.plan, sessions))));
+        }
         if let Some(node) = node.as_any().downcast_ref::<Stateful>() {
             let Some(build) = &self.stream else { return plan_err!("a stateful operator in a batch query") };
             return match &node.kind {
                 StatefulKind::Aggregate(aggregate) => {
                     build.aggregate(node.operator, aggregate, logical_input, input, &context).map(Some)
+                }
+                StatefulKind::Session(session) => {
+                    build.session(node.operator, session, logical_input, input, &context).map(Some)
                 }
                 StatefulKind::Deduplicate(keys) => build.deduplicate(node.operator, keys, input, &context).map(Some),
                 StatefulKind::Limit { rows, .. } => Ok(Some(build.limit(node.operator, *rows, input))),
@@ -143,7 +139,8 @@ fn event_time(node: &EventTime, input: &Arc<dyn ExecutionPlan>) -> Result<Arc<dy
     Ok(Arc::new(EventTimeExec::new(Arc::clone(input), column, node.delay.delay_ms(), schema, times)))
 }
 
-fn dedup_keys(node: &Deduplicate, context: &Context) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
+/// The key columns of a deduplication.
+pub(crate) fn dedup_keys(node: &Deduplicate, context: &Context) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
     node.keys.iter().map(|key| context.expr(&Expr::Column(key.clone()), node.input.schema())).collect()
 }
 
@@ -210,116 +207,57 @@ pub(crate) fn find<T: ExecutionPlan>(plan: &Arc<dyn ExecutionPlan>) -> Vec<Arc<d
     found
 }
 
-impl StreamBuild {
-    fn deduplicate(
-        &self,
-        operator: u32,
-        node: &Deduplicate,
-        input: &Arc<dyn ExecutionPlan>,
-        context: &Context,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let columns = dedup_keys(node, context)?;
-        let schema = node.input.schema();
-        let delay_ms = |field: &Field| field.metadata().get(WATERMARK_DELAY_MS).and_then(|ms| ms.parse::<i64>().ok());
-        let event_time = schema.fields().iter().position(|f| delay_ms(f).is_some());
-        let key_field = |key: &Column| Ok(schema.field_from_column(key)?.clone());
-        let key: Fields = node.keys.iter().map(key_field).collect::<Result<Vec<_>>>()?.into();
-        let event_time_key =
-            event_time.and_then(|time| node.keys.iter().position(|key| schema.index_of_column(key).ok() == Some(time)));
-        let delay = event_time.and_then(|time| delay_ms(schema.field(time)));
-        let keep = match (node.within_watermark, delay) {
-            (false, _) => Keep::UntilKeyExpires,
-            (true, Some(ms)) => Keep::ForDelay(ms.saturating_mul(1000)),
-            (true, None) => {
-                return plan_err!(
-                    "dropDuplicatesWithinWatermark is not supported on streaming DataFrames/DataSets without watermark"
-                );
-            }
-        };
-        let (value, expiry) = match (node.within_watermark, event_time_key) {
-            (true, _) => (("expiresAtMicros", DataType::Int64), Expiry::ByValue(0)),
-            (false, Some(key)) => (("__dummy__", DataType::Null), Expiry::ByKey(key)),
-            (false, None) => (("__dummy__", DataType::Null), Expiry::Never),
-        };
-        let keys = Arc::new(Keys::try_new(columns, &types(&key), event_time, event_time_key, keep)?);
-        let state = self.state(StoreSpec {
-            operator,
-            name: if node.within_watermark { "dedupeWithinWatermark" } else { "dedupe" },
-            stores: vec![StoreFields::only(key, fields([value]), expiry)],
-            partitions: self.settings.state_partitions.max(1),
-            no_data_batch: NoDataBatch::WatermarkMoved,
-            custom: Some("numDroppedDuplicateRows"),
-        });
-        Ok(Arc::new(StateDeduplicateExec::new(Arc::clone(input), keys, state)))
-    }
+/// The partial aggregation below the merging of sessions.
+pub(crate) fn session_partial(
+    node: &SessionAggregate,
+    logical_input: &LogicalPlan,
+    input: &Arc<dyn ExecutionPlan>,
+    context: &Context,
+) -> Result<Partial> {
+    let keys: Vec<Expr> = node.keys.iter().cloned().map(Expr::Column).collect();
+    partial(&keys, &node.aggregates, UserDefinedLogicalNode::schema(node), logical_input, input, context)
+}
 
-    fn limit(&self, operator: u32, rows: usize, input: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        let (key, value) = (fields([("key", DataType::Null)]), fields([("value", DataType::Int64)]));
-        let state = self.state(StoreSpec {
-            operator,
-            name: "globalLimit",
-            stores: vec![StoreFields::only(key, value, Expiry::Never)],
-            partitions: 1,
-            no_data_batch: NoDataBatch::Never,
-            custom: None,
-        });
-        Arc::new(StateLimitExec::new(Arc::clone(input), rows, state))
-    }
+/// A partial aggregation and what becomes of it.
+pub(crate) struct Partial {
+    /// Gives keys, then buffers.
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// Functions, buffers, result columns.
+    pub layout: Arc<Layout>,
+    /// Fields of the keys.
+    pub key: Fields,
+    /// Fields of the buffers.
+    pub buffers: Fields,
+}
 
-    /// Makes and registers the state of an operator.
-    pub(crate) fn state(&self, spec: StoreSpec) -> Arc<OperatorState> {
-        let state = Arc::new(OperatorState::new(spec, &self.settings, Arc::clone(&self.batch)));
-        self.operators.lock().push(Arc::clone(&state));
-        state
+/// Plans the partial aggregation of `input` by these keys. `schema` names keys and aggregates; the first key with a watermark
+/// is the event time.
+pub(crate) fn partial(
+    keys: &[Expr],
+    aggregates: &[Expr],
+    schema: &DFSchema,
+    logical_input: &LogicalPlan,
+    input: &Arc<dyn ExecutionPlan>,
+    context: &Context,
+) -> Result<Partial> {
+    let input_schema = input.schema();
+    let mut physical_keys = Vec::new();
+    for (expr, field) in keys.iter().zip(schema.fields()) {
+        let key = context.expr(expr, logical_input.schema())?;
+        physical_keys.push((CanonicalExpr::wrap(key, &input_schema)?, field.name().clone()));
     }
-
-    fn aggregate(
-        &self,
-        operator: u32,
-        node: &Aggregate,
-        logical_input: &LogicalPlan,
-        input: &Arc<dyn ExecutionPlan>,
-        context: &Context,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input_schema = input.schema();
-        let mut keys = Vec::new();
-        for (expr, field) in node.group_expr.iter().zip(node.schema.fields()) {
-            let key = context.expr(expr, logical_input.schema())?;
-            keys.push((CanonicalExpr::wrap(key, &input_schema)?, field.name().clone()));
-        }
-        let (functions, filters) = lower_aggregates(&node.aggr_expr, logical_input, input, context)?;
-        let event_time_key =
-            node.schema.fields().iter().take(keys.len()).position(|f| f.metadata().contains_key(WATERMARK_DELAY_MS));
-        let output = output_schema(node, &keys, &functions, &input_schema)?;
-        let group_by = PhysicalGroupBy::new_single(keys);
-        let partial = AggregateExec::try_new(
-            AggregateMode::Partial,
-            group_by,
-            functions.clone(),
-            filters,
-            Arc::clone(input),
-            input_schema,
-        )?;
-        let value_types = functions.iter().map(|f| f.state_fields()).collect::<Result<Vec<_>>>()?;
-        let no_data_batch = match self.mode {
-            OutputMode::Complete => NoDataBatch::Never,
-            _ => NoDataBatch::WatermarkMoved,
-        };
-        let key: Fields = output.fields().iter().take(node.group_expr.len()).cloned().collect();
-        let value = value_types.iter().flatten().map(|f| (state_field_name(f.name()), f.data_type().clone()));
-        let expiry = event_time_key.map_or(Expiry::Never, Expiry::ByKey);
-        let spec = StoreSpec {
-            operator,
-            name: "stateStoreSave",
-            stores: vec![StoreFields::only(key, fields(value), expiry)],
-            partitions: if node.group_expr.is_empty() { 1 } else { self.settings.state_partitions.max(1) },
-            no_data_batch,
-            custom: None,
-        };
-        let layout = Arc::new(Layout::try_new(output, functions, event_time_key)?);
-        let state = self.state(spec);
-        Ok(Arc::new(StateAggregateExec::new(Arc::new(partial), layout, state, self.mode)))
-    }
+    let (functions, filters) = lower_aggregates(aggregates, logical_input, input, context)?;
+    let output = output_schema(schema, &physical_keys, &functions, &input_schema)?;
+    let key: Fields = output.fields().iter().take(keys.len()).cloned().collect();
+    let event_time_key = key.iter().position(|f| f.metadata().contains_key(WATERMARK_DELAY_MS));
+    let buffers = functions.iter().map(|f| f.state_fields()).collect::<Result<Vec<_>>>()?;
+    let buffers = fields(buffers.iter().flatten().map(|f| (state_field_name(f.name()), f.data_type().clone())));
+    let group_by = PhysicalGroupBy::new_single(physical_keys);
+    let input = Arc::clone(input);
+    let plan =
+        AggregateExec::try_new(AggregateMode::Partial, group_by, functions.clone(), filters, input, input_schema)?;
+    let layout = Arc::new(Layout::try_new(output, functions, event_time_key)?);
+    Ok(Partial { plan: Arc::new(plan), layout, key, buffers })
 }
 
 /// `sum(x)[sum]` → `sum`.
@@ -350,16 +288,16 @@ fn lower_aggregates(
 
 /// Names as the logical plan has them, types as the physical expressions give them.
 fn output_schema(
-    node: &Aggregate,
+    schema: &DFSchema,
     keys: &[(Arc<dyn PhysicalExpr>, String)],
     functions: &[Arc<AggregateFunctionExpr>],
     input: &Schema,
 ) -> Result<Arc<Schema>> {
     let mut fields = Vec::new();
-    for ((key, name), logical) in keys.iter().zip(node.schema.fields()) {
+    for ((key, name), logical) in keys.iter().zip(schema.fields()) {
         fields.push(Field::new(name, key.data_type(input)?, true).with_metadata(logical.metadata().clone()));
     }
-    for (function, logical) in functions.iter().zip(node.schema.fields().iter().skip(keys.len())) {
+    for (function, logical) in functions.iter().zip(schema.fields().iter().skip(keys.len())) {
         let field = function.field();
         fields.push(
             Field::new(logical.name(), field.data_type().clone(), true).with_metadata(logical.metadata().clone()),

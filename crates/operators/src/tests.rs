@@ -1,6 +1,7 @@
 //! Streaming queries driven by hand, without engine and sources.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,13 +9,16 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicr
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::common::Column;
+use datafusion::common::metadata::FieldMetadata;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::col;
+use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::SparkError;
 use millstream_formats::types::timestamp;
+use millstream_functions::datetime::window::session_window;
 use millstream_functions::{AggregateCall, Function, FunctionContext, Typed, lookup};
-use millstream_plan::nodes::{CalendarInterval, Deduplicate, EventTime, Observe};
+use millstream_plan::nodes::{CalendarInterval, Deduplicate, EventTime, Observe, SessionAggregate, WATERMARK_DELAY_MS};
 use millstream_plan::resolved::{ResolvedPlan, StreamOrigin, StreamTable};
 
 use crate::plan_stream;
@@ -313,4 +317,46 @@ fn an_observation_aggregates_the_rows_that_pass() {
     assert_eq!(lines(std::slice::from_ref(&observed["seen"])), ["2,7"]);
     query.batch(&[&[]]).unwrap();
     assert_eq!(lines(std::slice::from_ref(&query.plan.observed()["seen"])), ["0,"]);
+}
+
+/// Rows by `#k` and a session with a gap of five seconds after `#t`.
+fn sessions(input: LogicalPlanBuilder) -> LogicalPlanBuilder {
+    let gap = Typed::literal(ScalarValue::from("5 seconds"));
+    let time = Typed::new(col(Column::new_unqualified("#t")), timestamp(), true);
+    let window = session_window(&[time, gap], &context()).unwrap().value;
+    let metadata = HashMap::from([(WATERMARK_DELAY_MS.to_string(), "10000".to_string())]);
+    let session = window.expr.alias_with_metadata("#w", Some(FieldMetadata::from(metadata)));
+    let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+    columns.push(session);
+    let input = input.project(columns).unwrap().build().unwrap();
+    let keys = vec![Column::new_unqualified("#w"), Column::new_unqualified("#k")];
+    let node = SessionAggregate::try_new(Arc::new(input), keys, 0, counts()).unwrap();
+    LogicalPlanBuilder::from(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+}
+
+#[test]
+fn sessions_grow_and_merge_over_batches_and_close_behind_the_watermark() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut query = TestQuery::start(sessions(with_watermark(events(), 10_000)), OutputMode::Append, dir.path(), 3);
+    let figures = |query: &TestQuery| {
+        let p = query.plan.progress().remove(0);
+        (p.rows_total, p.rows_updated, p.rows_removed, p.rows_dropped_by_watermark)
+    };
+    let (a, b, one) = (Some("a"), Some("b"), Some(1));
+    assert!(query.batch(&[&[(a, one, 1), (a, one, 8), (b, one, 1)]]).unwrap().is_empty());
+    assert_eq!(figures(&query), (3, 3, 0, 0));
+    assert!(query.batch(&[&[(a, Some(10), 4), (a, one, 11)]]).unwrap().is_empty());
+    assert_eq!(figures(&query), (2, 1, 1, 0));
+    assert!(query.batch_at(&[&[(a, one, 30)]], 1_000).unwrap().is_empty());
+    assert_eq!(figures(&query), (3, 2, 0, 0));
+    let closed = query.batch_at(&[&[]], 20_000).unwrap();
+    assert_eq!(
+        closed,
+        [
+            "{start: 1970-01-01T00:00:01Z, end: 1970-01-01T00:00:06Z},b,1,1",
+            "{start: 1970-01-01T00:00:01Z, end: 1970-01-01T00:00:16Z},a,4,13"
+        ]
+    );
+    query.batch_at(&[&[(a, Some(99), 12), (a, Some(5), 21)]], 20_000).unwrap();
+    assert_eq!(figures(&query), (2, 2, 0, 1));
 }

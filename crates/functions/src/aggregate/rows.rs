@@ -1,10 +1,7 @@
 //! Walks over the rows of a batch that count for an aggregate, and per-group columns.
 
-use std::sync::Arc;
-
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBufferBuilder, PrimitiveArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
-use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use millstream_formats::condition::SparkError;
@@ -82,18 +79,6 @@ pub fn rows_as_groups(
     let groups: Vec<usize> = (0..rows).collect();
     fresh.update_batch(values, &groups, filter, rows)?;
     fresh.state(EmitTo::All)
-}
-
-/// Takes the values of the groups that are given out; the others move to the front.
-pub fn emit_primitive<T: ArrowPrimitiveType>(
-    values: &mut Vec<T::Native>,
-    valid: Option<BooleanBuffer>,
-    emit_to: EmitTo,
-    data_type: &DataType,
-) -> ArrayRef {
-    let values = emit_to.take_needed(values);
-    let nulls = valid.map(NullBuffer::new);
-    Arc::new(PrimitiveArray::<T>::new(values.into(), nulls).with_data_type(data_type.clone()))
 }
 
 /// One bit per group.
