@@ -350,7 +350,8 @@ fn derived_interval(configured: i64, ids: &BTreeMap<i64, bool>) -> i64 {
     }
 }
 
-fn to_text<E: LogEntry>(entries: &[E]) -> String {
+/// The content of a file with these entries.
+pub fn to_text<E: LogEntry>(entries: &[E]) -> String {
     let mut text = VERSION.to_string();
     for entry in entries {
         text.push('\n');
@@ -360,7 +361,11 @@ fn to_text<E: LogEntry>(entries: &[E]) -> String {
     text
 }
 
-fn parse<E: LogEntry>(path: &Path, text: &str) -> Result<Vec<E>, FileError> {
+/// The entries in the content of a file.
+///
+/// # Errors
+/// If it is damaged or of another version; `path` is named.
+pub fn parse<E: LogEntry>(path: &Path, text: &str) -> Result<Vec<E>, FileError> {
     let mut lines = text.lines();
     match lines.next() {
         Some(VERSION) => {}

@@ -69,12 +69,38 @@ pub struct OffsetRecord {
     pub offsets: Vec<Option<String>>,
 }
 
+/// Settings in the order in which Spark writes them; others follow by name. It means nothing, but makes the same record the
+/// same file.
+const CONF_ORDER: [&str; 15] = [
+    "spark.sql.streaming.stateStore.providerClass",
+    "spark.sql.streaming.stateStore.rocksdb.mergeOperatorVersion",
+    "spark.sql.streaming.stateStore.rocksdb.formatVersion",
+    "spark.sql.streaming.queryEvolution.enableSourceEvolution",
+    "spark.sql.streaming.stateStore.encodingFormat",
+    "spark.sql.streaming.statefulOperator.useStrictDistribution",
+    "spark.sql.streaming.flatMapGroupsWithState.stateFormatVersion",
+    "spark.sql.streaming.multipleWatermarkPolicy",
+    "spark.sql.streaming.stateStore.rowChecksum.enabled",
+    "spark.sql.streaming.aggregation.stateFormatVersion",
+    "spark.sql.function.protobufExtensions.enabled",
+    "spark.sql.shuffle.partitions",
+    "spark.sql.streaming.join.stateFormatVersion",
+    "spark.sql.streaming.stateStore.compression.codec",
+    "spark.sql.optimizer.pruneFiltersCanPruneStreamingSubplan",
+];
+
 impl OffsetRecord {
-    fn to_text(&self) -> String {
+    /// The file's content.
+    pub fn to_text(&self) -> String {
+        let mut conf = Map::new();
+        let known = CONF_ORDER.iter().filter_map(|key| self.conf.get_key_value(*key));
+        for (key, value) in known.chain(self.conf.iter().filter(|(key, _)| !CONF_ORDER.contains(&key.as_str()))) {
+            conf.insert(key.clone(), value.clone().into());
+        }
         let mut head = Map::new();
         head.insert("batchWatermarkMs".into(), self.batch_watermark_ms.into());
         head.insert("batchTimestampMs".into(), self.batch_timestamp_ms.into());
-        head.insert("conf".into(), json!(self.conf));
+        head.insert("conf".into(), conf.into());
         let mut text = format!("v1\n{}", Value::Object(head));
         for offset in &self.offsets {
             text.push('\n');
@@ -107,7 +133,8 @@ pub struct CommitRecord {
 }
 
 impl CommitRecord {
-    fn to_text(self) -> String {
+    /// The file's content.
+    pub fn to_text(self) -> String {
         format!("v1\n{{\"nextBatchWatermarkMs\":{}}}", self.next_batch_watermark_ms)
     }
 
@@ -168,6 +195,10 @@ impl Batches {
         self.ids.lock().last().copied()
     }
 
+    fn ids(&self) -> Vec<i64> {
+        self.ids.lock().iter().copied().collect()
+    }
+
     fn path(&self, id: i64) -> PathBuf {
         self.dir.join(id.to_string())
     }
@@ -225,6 +256,11 @@ impl OffsetLog {
         self.0.latest().map(|id| Ok((id, self.get(id)?))).transpose()
     }
 
+    /// The batches there are, in order.
+    pub fn ids(&self) -> Vec<i64> {
+        self.0.ids()
+    }
+
     /// One batch.
     ///
     /// # Errors
@@ -276,10 +312,21 @@ impl CommitLog {
     /// # Errors
     /// If its file cannot be read or is damaged.
     pub fn latest(&self) -> Result<Option<(i64, CommitRecord)>, SparkError> {
-        let Some(id) = self.0.latest() else { return Ok(None) };
+        self.0.latest().map(|id| Ok((id, self.get(id)?))).transpose()
+    }
+
+    /// The commits there are, in order.
+    pub fn ids(&self) -> Vec<i64> {
+        self.0.ids()
+    }
+
+    /// One commit.
+    ///
+    /// # Errors
+    /// If it does not exist or is damaged.
+    pub fn get(&self, id: i64) -> Result<CommitRecord, SparkError> {
         let path = self.0.path(id);
-        let text = files::read_text(&path)?;
-        Ok(Some((id, CommitRecord::from_text(&path, &text)?)))
+        Ok(CommitRecord::from_text(&path, &files::read_text(&path)?)?)
     }
 
     /// Writes a commit.

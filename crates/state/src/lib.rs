@@ -7,6 +7,7 @@ mod arena;
 mod error;
 mod expiry;
 mod files;
+pub mod inspect;
 mod location;
 mod maintenance;
 mod prefix;

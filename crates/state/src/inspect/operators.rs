@@ -1,0 +1,264 @@
+//! The operators, stores and rows of a checkpoint.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Int32Array, RecordBatch, StructArray};
+use arrow::datatypes::{DataType, Field, Fields, Schema};
+use millstream_formats::condition::SparkError;
+use millstream_formats::files::{FileError, names};
+use millstream_formats::hash::partition_ids;
+use millstream_formats::log::CommitLog;
+use millstream_formats::row::RowDecoder;
+use millstream_formats::statefile::{
+    Change, DEFAULT_STORE, OperatorMetadata, StateFileKind, StateSchema, parse_state_file_name, read_changes,
+    state_file_path,
+};
+
+use crate::error;
+use crate::location::StoreLocation;
+use crate::store::{StateStore, StoreOptions};
+
+/// The version of state after the newest committed batch; 0 if there is none.
+///
+/// # Errors
+/// If the commit log cannot be read.
+pub fn committed_version(checkpoint: &Path) -> Result<u64, SparkError> {
+    let latest = CommitLog::open(checkpoint.join("commits"), false)?.latest()?;
+    Ok(latest.and_then(|(id, _)| u64::try_from(id + 1).ok()).unwrap_or(0))
+}
+
+/// The stateful operators of a checkpoint in order of their numbers; none for a stateless query.
+///
+/// # Errors
+/// If a directory or a schema cannot be read.
+pub fn operators(checkpoint: &Path) -> Result<Vec<OperatorState>, SparkError> {
+    let state_dir = checkpoint.join("state");
+    numbers(&state_dir)?.into_iter().map(|id| OperatorState::open(&state_dir, id)).collect()
+}
+
+/// The entries of a directory that are plain numbers, in order.
+fn numbers(dir: &Path) -> Result<Vec<usize>, FileError> {
+    let mut numbers: Vec<usize> = names(dir)?.iter().filter_map(|name| name.parse().ok()).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// One stateful operator.
+#[derive(Debug, Clone)]
+pub struct OperatorState {
+    /// Its number.
+    pub id: usize,
+    /// Its name and stores; absent if the file is missing, as Spark tolerates.
+    pub metadata: Option<OperatorMetadata>,
+    /// The partitions that have a directory.
+    pub partitions: Vec<usize>,
+    /// Its stores by name.
+    pub stores: Vec<StoreState>,
+}
+
+impl OperatorState {
+    fn open(state_dir: &Path, id: usize) -> Result<Self, SparkError> {
+        let dir = state_dir.join(id.to_string());
+        let metadata = match OperatorMetadata::read(&OperatorMetadata::path(&dir)) {
+            Ok(metadata) => Some(metadata),
+            Err(FileError::Missing { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let partitions = numbers(&dir)?;
+        let stores = store_names(state_dir, id)?
+            .into_iter()
+            .map(|name| StoreState::open(state_dir, id, name, metadata.as_ref(), partitions.len()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { id, metadata, partitions, stores })
+    }
+
+    /// `stateStoreSave`, `dedupe`, …; empty if the metadata is missing.
+    pub fn name(&self) -> &str {
+        self.metadata.as_ref().map_or("", |metadata| &metadata.operator_info.operator_name)
+    }
+}
+
+/// The stores of an operator, told by the schemas under partition 0.
+fn store_names(state_dir: &Path, operator: usize) -> Result<Vec<String>, FileError> {
+    let has_schema = |name: &str| schema_path(state_dir, operator, name).exists();
+    let mut found: Vec<String> = names(StoreLocation::new(state_dir, operator, 0, DEFAULT_STORE).dir())?
+        .into_iter()
+        .filter(|name| has_schema(name))
+        .collect();
+    found.sort_unstable();
+    if has_schema(DEFAULT_STORE) {
+        found.insert(0, DEFAULT_STORE.to_string());
+    }
+    Ok(found)
+}
+
+pub(super) fn schema_path(state_dir: &Path, operator: usize, store: &str) -> PathBuf {
+    StoreLocation::new(state_dir, operator, 0, store).dir().join("_metadata").join("schema")
+}
+
+/// One store of an operator, in all its partitions.
+#[derive(Debug, Clone)]
+pub struct StoreState {
+    state_dir: PathBuf,
+    operator: usize,
+    /// How many of the key's fields decide the partition; `None` if there is only one by nature.
+    placed_by: Option<usize>,
+    partitions: usize,
+    /// `default`, or the name of its directory.
+    pub name: String,
+    /// The schema as its file has it.
+    pub schema: StateSchema,
+    /// Fields of the keys.
+    pub key: Fields,
+    /// Fields of the values.
+    pub value: Fields,
+}
+
+/// Figures of one partition of a store.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PartitionState {
+    /// Number of the partition.
+    pub partition: usize,
+    /// Entries at the version asked for.
+    pub rows: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// Versions with a delta or a snapshot, in order.
+    pub files: Vec<(u64, StateFileKind)>,
+}
+
+impl StoreState {
+    fn open(
+        state_dir: &Path,
+        operator: usize,
+        name: String,
+        metadata: Option<&OperatorMetadata>,
+        partitions: usize,
+    ) -> Result<Self, SparkError> {
+        let schema = StateSchema::read(&schema_path(state_dir, operator, &name))?;
+        let (key, value) = schema.fields()?;
+        let operator_name = metadata.map_or("", |metadata| metadata.operator_info.operator_name.as_str());
+        let placed_by = match operator_name {
+            "globalLimit" => None,
+            _ if key.is_empty() => None,
+            // The session's start and the index of a joined row are no part of what the rows were exchanged by.
+            "sessionWindowStateStoreSaveExec" => Some(key.len() - 1),
+            _ if name.ends_with("keyWithIndexToValue") => Some(key.len() - 1),
+            _ => Some(key.len()),
+        };
+        let state_dir = state_dir.to_path_buf();
+        Ok(Self { state_dir, operator, placed_by, partitions, name, schema, key, value })
+    }
+
+    /// Where a partition's files lie.
+    pub fn location(&self, partition: usize) -> StoreLocation {
+        StoreLocation::new(&self.state_dir, self.operator, partition, &self.name)
+    }
+
+    pub(super) fn types(&self) -> (Vec<DataType>, Vec<DataType>) {
+        let types = |fields: &Fields| fields.iter().map(|field| field.data_type().clone()).collect();
+        (types(&self.key), types(&self.value))
+    }
+
+    /// Loads a partition at a version, checked against the schema.
+    ///
+    /// # Errors
+    /// `CANNOT_LOAD_STATE_STORE` naming the file that is missing, damaged or of another schema.
+    pub fn load(&self, partition: usize, version: u64) -> Result<StateStore, SparkError> {
+        let options = StoreOptions { row_types: Some(self.types()), ..StoreOptions::default() };
+        let mut store = StateStore::open(self.location(partition), options);
+        store.load(version)?;
+        Ok(store)
+    }
+
+    /// The rows of a partition at a version: the columns `key` and `value`, structs, and `partition_id`.
+    ///
+    /// # Errors
+    /// As [`StoreState::load`]; if a row is malformed.
+    pub fn rows(&self, partition: usize, version: u64) -> Result<RecordBatch, SparkError> {
+        let store = self.load(partition, version)?;
+        let (keys, values): (Vec<&[u8]>, Vec<&[u8]>) = store.iter().unzip();
+        self.batch(partition, keys, values)
+    }
+
+    /// The columns of rows, nullable at any depth since a schema file of Spark may be stricter than its rows.
+    fn batch(&self, partition: usize, keys: Vec<&[u8]>, values: Vec<&[u8]>) -> Result<RecordBatch, SparkError> {
+        let rows = keys.len();
+        let (key_types, value_types) = self.types();
+        let keys = struct_of(&self.key, RowDecoder::new(&key_types).decode(keys)?, rows)?;
+        let values = struct_of(&self.value, RowDecoder::new(&value_types).decode(values)?, rows)?;
+        let partitions = Int32Array::from(vec![partition as i32; rows]);
+        let fields = vec![
+            Field::new("key", keys.data_type().clone(), true),
+            Field::new("value", values.data_type().clone(), true),
+            Field::new("partition_id", DataType::Int32, true),
+        ];
+        let columns: Vec<ArrayRef> = vec![Arc::new(keys), Arc::new(values), Arc::new(partitions)];
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    }
+
+    /// The entries of one delta or snapshot in order, keys and values as bytes, `None` for a removal.
+    ///
+    /// # Errors
+    /// `CANNOT_LOAD_STATE_STORE` naming the file if it is missing or damaged.
+    pub fn file_entries(
+        &self,
+        partition: usize,
+        version: u64,
+        kind: StateFileKind,
+    ) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, SparkError> {
+        let location = self.location(partition);
+        let mut entries = Vec::new();
+        let read = read_changes(&state_file_path(location.dir(), version, kind), |change| {
+            entries.push(match change {
+                Change::Put(key, value) => (key.to_vec(), Some(value.to_vec())),
+                Change::Remove(key) => (key.to_vec(), None),
+            });
+        });
+        read.map_err(|e| error::unreadable(&location, kind, e))?;
+        Ok(entries)
+    }
+
+    /// The files of a partition by version.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn files(&self, partition: usize) -> Result<Vec<(u64, StateFileKind)>, SparkError> {
+        let mut files: Vec<_> =
+            names(self.location(partition).dir())?.iter().filter_map(|name| parse_state_file_name(name)).collect();
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    /// Figures of a partition at a version.
+    ///
+    /// # Errors
+    /// As [`StoreState::load`].
+    pub fn partition(&self, partition: usize, version: u64) -> Result<PartitionState, SparkError> {
+        let store = self.load(partition, version)?;
+        let bytes = store.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum();
+        Ok(PartitionState { partition, rows: store.len() as u64, bytes, files: self.files(partition)? })
+    }
+
+    /// The partition in which each of these keys belongs, in order.
+    ///
+    /// # Errors
+    /// If a key is malformed or cannot be hashed.
+    pub fn placement(&self, keys: &[&[u8]]) -> Result<Vec<u32>, SparkError> {
+        let Some(placed_by) = self.placed_by else { return Ok(vec![0; keys.len()]) };
+        let mut columns = RowDecoder::new(&self.types().0).decode(keys.iter().copied())?;
+        columns.truncate(placed_by);
+        let (mut scratch, mut ids) = (Vec::new(), Vec::with_capacity(keys.len()));
+        partition_ids(&columns, keys.len(), self.partitions, &mut scratch, &mut ids)?;
+        Ok(ids)
+    }
+}
+
+fn struct_of(fields: &Fields, columns: Vec<ArrayRef>, rows: usize) -> Result<StructArray, SparkError> {
+    if fields.is_empty() {
+        return Ok(StructArray::new_empty_fields(rows, None));
+    }
+    let fields: Fields = fields.iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    Ok(StructArray::try_new(fields, columns, None)?)
+}
