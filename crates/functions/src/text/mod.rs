@@ -4,11 +4,15 @@ mod build;
 mod case;
 mod compare;
 mod cut;
+mod format;
+mod java_format;
 pub mod java_regex;
 mod like;
+mod number_pattern;
 mod regexp;
 mod search;
 mod split;
+mod to_number;
 mod url;
 
 use crate::Function;
@@ -36,7 +40,7 @@ pub(crate) fn lookup(name: &str) -> Option<Function> {
         "length" | "len" | "char_length" | "character_length" => search::length,
         "octet_length" => search::octet_length,
         "bit_length" => search::bit_length,
-        "concat" | "||" => build::concat,
+        "concat" => build::concat,
         "concat_ws" => build::concat_ws,
         "repeat" => build::repeat,
         "space" => build::space,
@@ -68,6 +72,10 @@ pub(crate) fn lookup(name: &str) -> Option<Function> {
         "parse_url" | "try_parse_url" => url::parse_url,
         "url_encode" => url::url_encode,
         "url_decode" | "try_url_decode" => url::url_decode,
+        "format_string" | "printf" => format::format_string,
+        "format_number" => format::format_number,
+        "to_number" | "try_to_number" => to_number::to_number,
+        "to_char" | "to_varchar" => to_number::to_char,
         _ => return None,
     }))
 }
