@@ -44,36 +44,34 @@ pub enum ExceptionClass {
     Spark,
 }
 
-/// An error as Spark reports it.
+/// An error as Spark reports it. One pointer wide, so that results that may hold it stay small.
 #[derive(Debug, Clone)]
-pub struct SparkError {
+pub struct SparkError(Box<Parts>);
+
+#[derive(Debug, Clone)]
+struct Parts {
     class: ExceptionClass,
     condition: Option<String>,
     sql_state: Option<String>,
     message: String,
     parameters: BTreeMap<String, String>,
     location: Option<String>,
-    cause: Option<Box<SparkError>>,
+    cause: Option<SparkError>,
 }
 
 impl SparkError {
     /// An error with a condition (`DIVIDE_BY_ZERO`), its SQLSTATE (`22012`) and its sentence, without the bracketed
     /// condition in front and the SQLSTATE behind: [`fmt::Display`] adds both.
     pub fn new(class: ExceptionClass, condition: &str, sql_state: &str, message: impl Into<String>) -> Self {
-        Self {
-            class,
-            condition: Some(condition.to_string()),
-            sql_state: (!sql_state.is_empty()).then(|| sql_state.to_string()),
-            message: message.into(),
-            parameters: BTreeMap::new(),
-            location: None,
-            cause: None,
-        }
+        let mut error = Self::plain(class, message);
+        error.0.condition = Some(condition.to_string());
+        error.0.sql_state = (!sql_state.is_empty()).then(|| sql_state.to_string());
+        error
     }
 
     /// An error for which Spark has no condition, only a class and a sentence.
     pub fn plain(class: ExceptionClass, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Parts {
             class,
             condition: None,
             sql_state: None,
@@ -81,7 +79,7 @@ impl SparkError {
             parameters: BTreeMap::new(),
             location: None,
             cause: None,
-        }
+        }))
     }
 
     /// A bug or a broken invariant: `INTERNAL_ERROR`, SQLSTATE `XX000`.
@@ -102,7 +100,7 @@ impl SparkError {
     /// Adds a message parameter (`getMessageParameters` of the client's exception).
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
-        self.parameters.insert(key.to_string(), value.into());
+        self.0.parameters.insert(key.to_string(), value.into());
         self
     }
 
@@ -110,8 +108,8 @@ impl SparkError {
     /// know as users do.
     #[must_use]
     pub fn map_text(mut self, change: impl Fn(&str) -> String) -> Self {
-        self.message = change(&self.message);
-        for value in self.parameters.values_mut() {
+        self.0.message = change(&self.0.message);
+        for value in self.0.parameters.values_mut() {
             *value = change(value);
         }
         self
@@ -120,40 +118,40 @@ impl SparkError {
     /// Says where in the text of a query it arose; shown behind the SQLSTATE (` (line 1, pos 3)`, `; line 1 pos 0`).
     #[must_use]
     pub fn at(mut self, location: impl Into<String>) -> Self {
-        self.location = Some(location.into());
+        self.0.location = Some(location.into());
         self
     }
 
     /// Names the error that led to this one.
     #[must_use]
     pub fn caused_by(mut self, cause: SparkError) -> Self {
-        self.cause = Some(Box::new(cause));
+        self.0.cause = Some(cause);
         self
     }
 
     /// The exception class a client raises.
     pub fn class(&self) -> ExceptionClass {
-        self.class
+        self.0.class
     }
 
     /// The condition name, absent where Spark itself has none.
     pub fn condition(&self) -> Option<&str> {
-        self.condition.as_deref()
+        self.0.condition.as_deref()
     }
 
     /// The SQLSTATE, five characters.
     pub fn sql_state(&self) -> Option<&str> {
-        self.sql_state.as_deref()
+        self.0.sql_state.as_deref()
     }
 
     /// The parameters of the message by name.
     pub fn parameters(&self) -> &BTreeMap<String, String> {
-        &self.parameters
+        &self.0.parameters
     }
 
     /// The error that led to this one.
     pub fn cause(&self) -> Option<&SparkError> {
-        self.cause.as_deref()
+        self.0.cause.as_ref()
     }
 
     /// The first `SparkError` in an error and its sources, also inside Arrow's and `io`'s wrappers.
@@ -181,14 +179,14 @@ impl SparkError {
 
 impl fmt::Display for SparkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(condition) = &self.condition {
+        if let Some(condition) = &self.0.condition {
             write!(f, "[{condition}] ")?;
         }
-        f.write_str(&self.message)?;
-        if let Some(state) = &self.sql_state {
+        f.write_str(&self.0.message)?;
+        if let Some(state) = &self.0.sql_state {
             write!(f, " SQLSTATE: {state}")?;
         }
-        if let Some(location) = &self.location {
+        if let Some(location) = &self.0.location {
             f.write_str(location)?;
         }
         Ok(())
@@ -197,7 +195,7 @@ impl fmt::Display for SparkError {
 
 impl Error for SparkError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.cause.as_deref().map(|e| e as _)
+        self.0.cause.as_ref().map(|e| e as _)
     }
 }
 

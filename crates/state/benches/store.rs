@@ -1,5 +1,7 @@
 //! Cost of puts, updates and commits. Read beside each other, the groups show that a commit costs what changed.
 
+#![allow(clippy::unwrap_used, reason = "a bench that cannot set up has nothing to measure")]
+
 use std::hint::black_box;
 
 use divan::Bencher;

@@ -6,7 +6,7 @@
 mod operators;
 mod verify;
 
-pub use operators::{OperatorState, PartitionState, StoreState, committed_version, operators};
+pub use operators::{FileEntry, OperatorState, PartitionState, StoreState, committed_version, operators};
 pub use verify::{Finding, Verification, verify};
 
 #[cfg(test)]

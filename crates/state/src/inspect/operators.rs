@@ -97,6 +97,9 @@ pub(super) fn schema_path(state_dir: &Path, operator: usize, store: &str) -> Pat
     StoreLocation::new(state_dir, operator, 0, store).dir().join("_metadata").join("schema")
 }
 
+/// A key and its value in a state file; `None` is a removal.
+pub type FileEntry = (Vec<u8>, Option<Vec<u8>>);
+
 /// One store of an operator, in all its partitions.
 #[derive(Debug, Clone)]
 pub struct StoreState {
@@ -198,7 +201,7 @@ impl StoreState {
         Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
     }
 
-    /// The entries of one delta or snapshot in order, keys and values as bytes, `None` for a removal.
+    /// The entries of one delta or snapshot in order.
     ///
     /// # Errors
     /// `CANNOT_LOAD_STATE_STORE` naming the file if it is missing or damaged.
@@ -207,7 +210,7 @@ impl StoreState {
         partition: usize,
         version: u64,
         kind: StateFileKind,
-    ) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, SparkError> {
+    ) -> Result<Vec<FileEntry>, SparkError> {
         let location = self.location(partition);
         let mut entries = Vec::new();
         let read = read_changes(&state_file_path(location.dir(), version, kind), |change| {
