@@ -294,6 +294,8 @@ impl Analyzer<'_> {
         }
         let rel = self.relation(&aggregate.input)?;
         let (rel, (keys, sets, list)) = self.over_time_windows(rel, |rel| {
+            // The select list may name fields of a window that only the keys ask for.
+            self.want_key_windows(rel, aggregate);
             let list = self.select_list(rel, &aggregate.expressions)?;
             let (keys, sets) = self.grouping_keys(rel, aggregate, &list)?;
             Ok((keys, sets, list))
@@ -326,6 +328,15 @@ impl Analyzer<'_> {
         let having = having.map(|h| self.having(h, &rel, &items)).transpose()?;
         let select = Select { input: rel, grouping: Some(grouping), items, having };
         Ok(select.build(vec![])?.0)
+    }
+
+    /// Asks for the windows among the keys. Keys that do not resolve by themselves are looked at again with the select list.
+    fn want_key_windows(&self, rel: &Rel, aggregate: &ir::Aggregate) {
+        for key in &aggregate.keys {
+            if is_window_call(key) {
+                let _ = self.resolve(key, &Scope::of(rel));
+            }
+        }
     }
 
     /// `HAVING` sees the select list first, then the input.
@@ -439,6 +450,14 @@ impl Analyzer<'_> {
         let data_type = if single { DataType::Int8 } else { DataType::Int64 };
         let typed = Typed::new(Expr::AggregateFunction(marker), data_type, false);
         Ok(Resolved::value(typed, names::call(name, &texts, false)))
+    }
+}
+
+fn is_window_call(key: &ir::Expr) -> bool {
+    match key {
+        ir::Expr::Function(call) => matches!(call.name.to_ascii_lowercase().as_str(), "window" | "session_window"),
+        ir::Expr::Alias { expr, .. } => is_window_call(expr),
+        _ => false,
     }
 }
 

@@ -5,7 +5,9 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::SparkError;
-use millstream_functions::{AggregateCall, Function, Typed, lookup};
+use millstream_formats::types;
+use millstream_functions::arguments::wrong_count;
+use millstream_functions::{AggregateCall, Function, Typed, cast, lookup};
 
 use super::expression::{Generator, Resolved, has_aggregate, strip_alias};
 use super::rel::planner_error;
@@ -26,12 +28,18 @@ impl Analyzer<'_> {
             "struct" => return self.resolve_struct(call, scope),
             _ => {}
         }
+        if let Some(to) = cast_function(&lower) {
+            return self.resolve_cast_function(call, &to, scope);
+        }
         if let Some((name, function)) = find_function(&lower) {
             return match function {
                 Function::Scalar(build) => {
                     let arguments = self.arguments(call, scope)?;
-                    let typed =
-                        build(name, &typed_of(&arguments), &self.context).map_err(|e| self.readable(e, scope))?;
+                    let mut typed = typed_of(&arguments);
+                    if matches!(name, "from_json" | "from_csv" | "from_xml") {
+                        self.read_schema(&mut typed)?;
+                    }
+                    let typed = build(name, &typed, &self.context).map_err(|e| self.readable(e, scope))?;
                     reject_distinct(call, name)?;
                     Ok(Resolved::value(typed, call_text(&lower, call, &arguments)))
                 }
@@ -48,7 +56,7 @@ impl Analyzer<'_> {
                     let typed =
                         build(name, &typed_of(&arguments), &self.context).map_err(|e| self.readable(e, scope))?;
                     let sql = call_text(&lower, call, &arguments);
-                    let generator = Generator { outer: name != lower, names: Vec::new() };
+                    let generator = Generator { outer: lower.ends_with("_outer"), names: Vec::new() };
                     Ok(Resolved { generator: Some(generator), ..Resolved::value(typed, sql) })
                 }
                 Function::HigherOrder(higher) => self.resolve_higher_order(&higher, name, call, scope),
@@ -78,6 +86,29 @@ impl Analyzer<'_> {
         Ok(resolved)
     }
 
+    /// `int(x)`: a cast that names its column after `x`.
+    fn resolve_cast_function(&self, call: &ir::Function, to: &DataType, scope: &Scope) -> Result<Resolved, SparkError> {
+        let arguments = self.arguments(call, scope)?;
+        let [value] = arguments.as_slice() else {
+            return Err(wrong_count(&call.name, "1", arguments.len()));
+        };
+        let typed = cast(value.typed.clone(), to, false, &self.context).map_err(|e| self.readable(e, scope))?;
+        Ok(Resolved { name: value.name.clone(), ..Resolved::value(typed, strip_alias(value)) })
+    }
+
+    /// Puts a null of the type in place of the text of a schema.
+    fn read_schema(&self, arguments: &mut [Typed]) -> Result<(), SparkError> {
+        let Some(schema) = arguments.get_mut(1).filter(|a| a.data_type == DataType::Utf8) else { return Ok(()) };
+        let ScalarValue::Utf8(Some(text)) = self.fold(schema)? else { return Ok(()) };
+        let data_type = if text.trim_start().starts_with(['{', '"']) {
+            types::from_json(&text)?
+        } else {
+            crate::sql::parse_ddl(&text)?
+        };
+        *schema = Typed::literal(ScalarValue::try_new_null(&data_type).map_err(planner_error)?);
+        Ok(())
+    }
+
     fn resolve_aggregate(
         &self,
         name: &str,
@@ -105,10 +136,7 @@ impl Analyzer<'_> {
         let mut within_group = Vec::with_capacity(call.within_group.len());
         for order in &call.within_group {
             let key = self.resolve_scalar(&order.expr, scope, "Aggregate")?;
-            text.push_str(&format!(
-                " WITHIN GROUP (ORDER BY {})",
-                names::sort_order(&strip_alias(&key), order.ascending, order.nulls_first)
-            ));
+            text.push_str(&names::within_group(lower, &strip_alias(&key), order.ascending, order.nulls_first));
             within_group.push((key.typed, order.ascending, order.nulls_first));
         }
         let aggregate = AggregateCall {
@@ -163,8 +191,33 @@ pub fn builtin_name(name: &str) -> String {
     ["system.builtin.", "builtin."].iter().find_map(|p| lower.strip_prefix(p)).unwrap_or(&lower).to_string()
 }
 
+/// The type to which the function of this name casts.
+fn cast_function(lower: &str) -> Option<DataType> {
+    Some(match lower {
+        "boolean" => DataType::Boolean,
+        "tinyint" => DataType::Int8,
+        "smallint" => DataType::Int16,
+        "int" => DataType::Int32,
+        "bigint" => DataType::Int64,
+        "float" => DataType::Float32,
+        "double" => DataType::Float64,
+        "decimal" => DataType::Decimal128(10, 0),
+        "date" => DataType::Date32,
+        "timestamp" => types::timestamp(),
+        "binary" => DataType::Binary,
+        "string" => DataType::Utf8,
+        _ => return None,
+    })
+}
+
 /// The function of this name, and the name under which it is known: `explode_outer` is `explode`.
 fn find_function(lower: &str) -> Option<(&str, Function)> {
+    let lower = match lower {
+        "<<" => "shiftleft",
+        ">>" => "shiftright",
+        ">>>" => "shiftrightunsigned",
+        other => other,
+    };
     if let Some(function) = lookup(lower) {
         return Some((lower, function));
     }

@@ -166,6 +166,9 @@ impl Analyzer<'_> {
         if let Some(found) = self.names.find(name, scope.hidden)? {
             return self.take_fields(&found);
         }
+        if let Some(found) = self.names.find(name, &self.wanted_windows())? {
+            return self.take_fields(&found);
+        }
         if let Some(value) = self.lateral_alias(name, scope)? {
             return Ok(value);
         }
@@ -213,7 +216,7 @@ impl Analyzer<'_> {
         }
         let mut value = value.clone();
         value.name = Some(head.clone());
-        value.sql.clone_from(head);
+        value.sql = format!("lateralAliasReference({head})");
         value.attribute = None;
         self.fields_of(value, fields).map(Some)
     }

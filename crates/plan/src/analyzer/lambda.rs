@@ -5,7 +5,7 @@ use std::sync::Arc;
 use millstream_formats::condition::SparkError;
 use millstream_functions::{HigherOrder, Lambda, Typed};
 
-use super::expression::{Resolved, strip_alias};
+use super::expression::{PROJECT, Resolved, strip_alias};
 use super::rel::{column, fresh_name};
 use super::scope::Scope;
 use super::{Analyzer, errors, names};
@@ -27,7 +27,7 @@ impl Analyzer<'_> {
                 texts.push(None);
                 continue;
             }
-            let resolved = self.resolve_scalar(argument, scope, "Project")?;
+            let resolved = self.resolve_scalar(argument, scope, PROJECT)?;
             texts.push(Some(strip_alias(&resolved)));
             arguments.push(resolved.typed);
         }
@@ -40,7 +40,7 @@ impl Analyzer<'_> {
                 types.iter().map(|field| Arc::new(field.as_ref().clone().with_name(fresh_name()))).collect();
             let mut inner = scope.clone();
             inner.lambda.extend(parameters.iter().cloned().zip(fields.iter().cloned()));
-            let body = self.resolve_scalar(body, &inner, "Project")?;
+            let body = self.resolve_scalar(body, &inner, PROJECT)?;
             let variables = vec!["namedlambdavariable()".to_string(); fields.len()].join(", ");
             texts[position] = Some(format!("lambdafunction({}, {variables})", strip_alias(&body)));
             lambdas.push(Lambda { parameters: fields, body: body.typed });

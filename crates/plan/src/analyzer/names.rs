@@ -44,7 +44,10 @@ fn operator(lower: &str, arguments: &[String]) -> Option<String> {
         ("isnotnull", [a]) => format!("({a} IS NOT NULL)"),
         ("like", [a, b]) => format!("{a} LIKE {b}"),
         ("like", [a, b, escape]) => format!("{a} LIKE {b} ESCAPE '{escape}'"),
-        ("ilike", [a, b, escape]) => format!("{a} ILIKE {b} ESCAPE '{escape}'"),
+        ("ilike", [a, b, _]) => format!("ilike({a}, {b})"),
+        ("trim", [characters, a]) => format!("TRIM(BOTH {characters} FROM {a})"),
+        ("ltrim", [characters, a]) => format!("TRIM(LEADING {characters} FROM {a})"),
+        ("rtrim", [characters, a]) => format!("TRIM(TRAILING {characters} FROM {a})"),
         ("[", [a, b]) => format!("{a}[{b}]"),
         _ => return None,
     })
@@ -60,6 +63,8 @@ fn special(lower: &str, arguments: &[String]) -> Option<String> {
         ("datepart", [field, source]) => format!("datepart({field} FROM {source})"),
         ("assert_true", [a]) => format!("assert_true({a}, '{a}' is not true!)"),
         ("raise_error", [a]) => format!("raise_error(USER_RAISED_EXCEPTION, map(errorMessage, {a}))"),
+        ("convert_timezone", [to, time]) => format!("convert_timezone(current_timezone(), {to}, {time})"),
+        ("mode", [a, reversed]) if reversed == "true" => format!("mode() WITHIN GROUP (ORDER BY {a} DESC)"),
         ("unix_timestamp", []) => "unix_timestamp(current_timestamp(), yyyy-MM-dd HH:mm:ss)".to_string(),
         ("aggregate" | "reduce", [a, b, c]) => {
             format!("{lower}({a}, {b}, {c}, lambdafunction(namedlambdavariable(), namedlambdavariable()))")
@@ -100,6 +105,7 @@ fn default_arguments(lower: &str, given: usize) -> &'static [&'static str] {
         ("lag" | "lead", 2) | ("listagg" | "string_agg", 1) => &["NULL"],
         ("percentile", 2) => &["1"],
         ("sentences", 1) => &["", ""],
+        ("sentences", 2) => &[""],
         ("mask", 1) => &["X", "x", "n", "NULL"],
         ("mask", 2) => &["x", "n", "NULL"],
         ("mask", 3) => &["n", "NULL"],
@@ -109,7 +115,7 @@ fn default_arguments(lower: &str, given: usize) -> &'static [&'static str] {
     }
 }
 
-/// Functions with options or a schema show their value only.
+/// Functions with options, a schema or a flag for nulls show their value only.
 fn shows_first_argument_only(lower: &str) -> bool {
     matches!(
         lower,
@@ -195,11 +201,8 @@ pub fn literal(value: &ScalarValue) -> String {
             }
         }
         ScalarValue::DurationMicrosecond(Some(us)) => day_time_interval(*us),
-        ScalarValue::IntervalYearMonth(Some(months)) => {
-            let sign = if *months < 0 { "-" } else { "" };
-            let months = months.unsigned_abs();
-            format!("INTERVAL '{sign}{}-{}' YEAR TO MONTH", months / 12, months % 12)
-        }
+        ScalarValue::IntervalYearMonth(Some(months)) => year_month_interval(*months),
+        ScalarValue::Time64Nanosecond(Some(ns)) => format!("TIME '{}'", time_of_day(ns / 1000)),
         ScalarValue::List(list) => {
             let items = list.value(0);
             let texts = (0..items.len())
@@ -214,18 +217,40 @@ fn trim_fraction(text: &str) -> &str {
     text.trim_end_matches('0').trim_end_matches('.')
 }
 
+/// `06:30:45.887`.
+fn time_of_day(us: i64) -> String {
+    let (seconds, micros) = (us.div_euclid(1_000_000), us.rem_euclid(1_000_000));
+    let text = format!("{:02}:{:02}:{:02}.{micros:06}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    trim_fraction(&text).to_string()
+}
+
+/// An interval of one unit is written in that unit, as SQL text mostly gives it; Spark keeps the unit, we do not.
+fn year_month_interval(months: i32) -> String {
+    let sign = if months < 0 { "-" } else { "" };
+    let count = months.unsigned_abs();
+    match (count / 12, count % 12) {
+        (0, months) => format!("INTERVAL '{sign}{months}' MONTH"),
+        (years, 0) => format!("INTERVAL '{sign}{years}' YEAR"),
+        (years, months) => format!("INTERVAL '{sign}{years}-{months}' YEAR TO MONTH"),
+    }
+}
+
+/// See [`year_month_interval`].
 fn day_time_interval(us: i64) -> String {
     let sign = if us < 0 { "-" } else { "" };
     let us = us.unsigned_abs();
     let (seconds, micros) = (us / 1_000_000, us % 1_000_000);
+    let parts = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     let fraction = if micros == 0 { String::new() } else { trim_fraction(&format!(".{micros:06}")).to_string() };
-    format!(
-        "INTERVAL '{sign}{} {:02}:{:02}:{:02}{fraction}' DAY TO SECOND",
-        seconds / 86_400,
-        seconds / 3600 % 24,
-        seconds / 60 % 60,
-        seconds % 60
-    )
+    match parts {
+        (days, 0, 0, 0) if micros == 0 => format!("INTERVAL '{sign}{days}' DAY"),
+        (0, hours, 0, 0) if micros == 0 => format!("INTERVAL '{sign}{hours:02}' HOUR"),
+        (0, 0, minutes, 0) if micros == 0 => format!("INTERVAL '{sign}{minutes:02}' MINUTE"),
+        (0, 0, 0, seconds) => format!("INTERVAL '{sign}{seconds:02}{fraction}' SECOND"),
+        (days, hours, minutes, seconds) => {
+            format!("INTERVAL '{sign}{days} {hours:02}:{minutes:02}:{seconds:02}{fraction}' DAY TO SECOND")
+        }
+    }
 }
 
 /// Java's text of a double; Rust's differs for whole and for very large or small numbers.
@@ -260,6 +285,17 @@ fn decimal(unscaled: i128, scale: i8) -> String {
 /// A sort key: `a ASC NULLS FIRST`.
 pub fn sort_order(key: &str, ascending: bool, nulls_first: bool) -> String {
     format!("{key} {} NULLS {}", if ascending { "ASC" } else { "DESC" }, if nulls_first { "FIRST" } else { "LAST" })
+}
+
+/// `WITHIN GROUP`, which some functions show in a short or turned form.
+pub fn within_group(function: &str, key: &str, ascending: bool, nulls_first: bool) -> String {
+    let shown = match function {
+        "mode" if ascending => format!("{key} DESC"),
+        "percentile_cont" | "percentile_disc" if !ascending => format!("{key} DESC"),
+        "mode" | "percentile_cont" | "percentile_disc" => key.to_string(),
+        _ => sort_order(key, ascending, nulls_first),
+    };
+    format!(" WITHIN GROUP (ORDER BY {shown})")
 }
 
 #[cfg(test)]

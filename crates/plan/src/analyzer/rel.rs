@@ -17,6 +17,7 @@ use millstream_formats::condition::SparkError;
 use millstream_functions::Typed;
 
 use super::select::Select;
+use super::time_window::WINDOW_SCOPE;
 use crate::resolved::{Attribute, ResolvedPlan};
 
 /// Column metadata: values are JSON texts.
@@ -147,7 +148,7 @@ impl Rel {
             }
             output.push(attribute);
         }
-        let hidden = self.hidden.clone();
+        let hidden = self.lasting_hidden();
         for attribute in &hidden {
             if seen.insert(attribute.column.clone()) {
                 exprs.push(column(&attribute.column));
@@ -155,6 +156,12 @@ impl Rel {
         }
         let plan = project_plan(self.plan.clone(), exprs)?;
         Ok(self.with_columns(plan, output, hidden))
+    }
+
+    /// Hidden columns that stay hidden columns above a select list.
+    pub fn lasting_hidden(&self) -> Vec<Attribute> {
+        let lasts = |a: &&Attribute| a.qualifier.first().is_none_or(|q| q != WINDOW_SCOPE);
+        self.hidden.iter().filter(lasts).cloned().collect()
     }
 
     /// The same relation with only these columns of its own (no new values).

@@ -150,14 +150,15 @@ fn project_with_extras(rel: &Rel, items: Vec<(Attribute, Expr)>, extras: &[Expr]
         }
         output.push(attribute);
     }
-    let hidden_columns = rel.hidden.iter().map(|a| a.column.clone());
+    let hidden = rel.lasting_hidden();
+    let hidden_columns = hidden.iter().map(|a| a.column.clone());
     for name in hidden_columns.chain(carried) {
         if seen.insert(name.clone()) {
             exprs.push(column(&name));
         }
     }
     let plan = project_plan(rel.plan.clone(), exprs)?;
-    Ok(rel.with_columns(plan, output, rel.hidden.clone()))
+    Ok(rel.with_columns(plan, output, hidden))
 }
 
 impl Analyzer<'_> {

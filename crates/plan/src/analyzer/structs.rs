@@ -6,7 +6,7 @@ use millstream_formats::condition::SparkError;
 use millstream_formats::types;
 use millstream_functions::Typed;
 
-use super::expression::{Resolved, strip_alias};
+use super::expression::{PROJECT, Resolved, strip_alias};
 use super::scope::Scope;
 use super::{Analyzer, errors};
 use crate::ir;
@@ -70,7 +70,7 @@ impl Analyzer<'_> {
         if !matches!(base.typed.data_type, DataType::List(_) | DataType::Map(..) | DataType::Struct(_)) {
             return Err(self.no_field(&base, ""));
         }
-        let key = self.resolve_scalar(key, scope, "Project")?;
+        let key = self.resolve_scalar(key, scope, PROJECT)?;
         let sql = format!("{}[{}]", strip_alias(&base), strip_alias(&key));
         let typed = self.build("[", &[base.typed, key.typed]).map_err(|e| self.readable(e, scope))?;
         Ok(Resolved::value(typed, sql))
@@ -84,11 +84,11 @@ impl Analyzer<'_> {
         value: Option<&ir::Expr>,
         scope: &Scope,
     ) -> Result<Resolved, SparkError> {
-        let base = self.resolve_scalar(child, scope, "Project")?;
+        let base = self.resolve_scalar(child, scope, PROJECT)?;
         let path: Vec<String> = super::columns::name_parts(field)?;
         match value {
             Some(value) => {
-                let value = self.resolve_scalar(value, scope, "Project")?;
+                let value = self.resolve_scalar(value, scope, PROJECT)?;
                 let sql = format!("update_fields({}, WithField({}))", strip_alias(&base), strip_alias(&value));
                 let typed = self.set_field(&base.typed, &path, &value.typed)?;
                 Ok(Resolved::value(typed, sql))

@@ -31,6 +31,9 @@ pub const TIME_WINDOW: &str = "spark.timeWindow";
 /// Metadata key of a column made by `session_window()`.
 pub const SESSION_WINDOW: &str = "spark.sessionWindow";
 
+/// Qualifier of a window's column while it can be found by name, which is up to the next select list.
+pub const WINDOW_SCOPE: &str = "#window";
+
 /// Frames of the windows wanted by the operators being resolved, innermost last.
 pub type Frames = RefCell<Vec<Vec<Request>>>;
 
@@ -62,6 +65,12 @@ impl Analyzer<'_> {
                  currently not supported.",
             )),
         }
+    }
+
+    /// Columns of the windows that expressions of the operator being resolved want: `window.start` beside `window(…)`.
+    pub fn wanted_windows(&self) -> Vec<Attribute> {
+        let windows = self.windows.borrow();
+        windows.last().into_iter().flatten().map(|request| request.attribute.clone()).collect()
     }
 
     /// `window(time, length [, slide [, start]])`.
@@ -150,7 +159,9 @@ impl Request {
             (plan, value)
         };
         let plan = self.with_column(plan, value)?;
-        Ok(Rel { plan, ..rel })
+        let mut rel = Rel { plan, ..rel };
+        rel.hidden.push(Attribute { qualifier: vec![WINDOW_SCOPE.to_string()], ..self.attribute.clone() });
+        Ok(rel)
     }
 
     /// Adds the column, or its metadata if it is there.

@@ -17,7 +17,8 @@ impl Relation {
             | RelationOp::Cached(_)
             | RelationOp::Catalog(_) => Vec::new(),
             RelationOp::Join(join) => vec![&join.left, &join.right],
-            RelationOp::SetOperation(SetOperation { left, right, .. }) | RelationOp::LateralJoin { left, right, .. } => {
+            RelationOp::SetOperation(SetOperation { left, right, .. })
+            | RelationOp::LateralJoin { left, right, .. } => {
                 vec![left, right]
             }
             RelationOp::With { tables, input, .. } => {
