@@ -119,7 +119,13 @@ fn default_arguments(lower: &str, given: usize) -> &'static [&'static str] {
 fn shows_first_argument_only(lower: &str) -> bool {
     matches!(
         lower,
-        "from_json"
+        "first"
+            | "first_value"
+            | "last"
+            | "last_value"
+            | "any_value"
+            | "mode"
+            | "from_json"
             | "from_csv"
             | "from_xml"
             | "to_json"
