@@ -35,7 +35,7 @@ pub use engine::{Engine, EngineOptions};
 pub use frame::{
     DataFrame, Grouped, Reader, StreamWriter, call, col, explode, expr, lit, local_session, split, window,
 };
-pub use millstream_engine::{QueryEvent, QueryManager, QueryStatus, StreamingQuery, started_event_json};
+pub use millstream_engine::{Progress, QueryEvent, QueryManager, QueryStatus, StreamingQuery, started_event_json};
 pub use millstream_formats::condition::{ExceptionClass, SparkError};
 pub use millstream_plan::ir;
 pub use session::{Rows, Session, SqlResult};
