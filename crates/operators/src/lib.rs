@@ -25,5 +25,6 @@ pub mod stream_plan;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use plan_stream::plan_stream;

@@ -19,6 +19,7 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, Physic
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use millstream_plan::nodes::{Deduplicate, EventTime, Generate, Observe, SessionAggregate, Tail, WATERMARK_DELAY_MS};
+use millstream_plan::whole::Whole;
 
 use crate::build::StreamBuild;
 use crate::canonical::CanonicalExpr;
@@ -31,6 +32,7 @@ use crate::observe::{Observation, ObserveExec};
 use crate::session::{SessionExec, Sessions};
 use crate::stores::fields;
 use crate::tail::TailExec;
+use crate::whole::WholeExec;
 
 /// Plans the nodes of `millstream_plan::nodes`.
 #[derive(Default)]
@@ -91,6 +93,10 @@ impl ExtensionPlanner for NodePlanner {
             let partial = session_partial(node, logical_input, input, &context)?;
             let sessions = Arc::new(Sessions::try_new(partial.layout, node.session)?);
             return Ok(Some(Arc::new(SessionExec::new(partial.plan, sessions))));
+        }
+        if let Some(node) = node.as_any().downcast_ref::<Whole>() {
+            let schema = Arc::new(node.schema.as_arrow().clone());
+            return Ok(Some(Arc::new(WholeExec::new(Arc::clone(input), Arc::clone(&node.function), schema))));
         }
         if let Some(node) = node.as_any().downcast_ref::<Stateful>() {
             let Some(build) = &self.stream else { return plan_err!("a stateful operator in a batch query") };

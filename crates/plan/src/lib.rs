@@ -14,5 +14,6 @@ pub mod sql;
 #[allow(missing_docs, reason = "helpers of tests")]
 mod testing;
 pub mod unsupported;
+pub mod whole;
 
 pub use analyzer::{analyze, analyze_expression};

@@ -23,6 +23,11 @@ impl Analyzer<'_> {
     /// `WHERE`.
     pub fn filter(&self, input: &Relation, condition: &ir::Expr) -> Result<Rel, SparkError> {
         let rel = self.relation(input)?;
+        self.filtered(rel, condition)
+    }
+
+    /// The rows of a relation for which a condition holds.
+    pub fn filtered(&self, rel: Rel, condition: &ir::Expr) -> Result<Rel, SparkError> {
         let (rel, (wide, mut resolved)) =
             self.over_time_windows(rel, |rel| self.resolve_wide(rel, &[condition], "Filter"))?;
         let condition = resolved.pop().ok_or_else(|| SparkError::internal("a filter without condition"))?;
@@ -116,6 +121,11 @@ impl Analyzer<'_> {
     /// `ORDER BY`; within partitions only if not `global`.
     pub fn sort(&self, input: &Relation, order: &[SortOrder], _global: bool) -> Result<Rel, SparkError> {
         let rel = self.relation(input)?;
+        self.sorted(rel, order)
+    }
+
+    /// A relation in order.
+    pub fn sorted(&self, rel: Rel, order: &[SortOrder]) -> Result<Rel, SparkError> {
         let order = self.order_keys(&rel, order)?;
         let exprs: Vec<&ir::Expr> = order.iter().map(|o| &o.expr).collect();
         let (wide, resolved) = self.resolve_wide(&rel, &exprs, "Sort")?;
