@@ -15,6 +15,7 @@ pub mod coerce;
 mod conditional;
 pub mod datetime;
 pub mod kernel;
+mod math;
 mod nested;
 pub mod operators;
 mod registry;

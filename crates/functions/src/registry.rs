@@ -100,6 +100,7 @@ const MODULES: &[Lookup] = &[
     crate::aggregate::find,
     crate::conditional::lookup,
     crate::datetime::lookup,
+    crate::math::lookup,
     crate::nested::lookup,
     crate::operators::lookup,
     crate::text::lookup,
