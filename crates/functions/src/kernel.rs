@@ -38,13 +38,22 @@ pub struct Kernel {
     nullable: bool,
     volatility: Volatility,
     fallible: bool,
+    per_task: bool,
 }
 
 impl Kernel {
     /// A kernel of this name whose result has this type and may be null or not, as Spark reports it.
     pub fn new(name: &str, result_type: DataType, nullable: bool) -> Self {
         let volatility = Volatility::Immutable;
-        Self { name: name.to_string(), parameters: String::new(), result_type, nullable, volatility, fallible: false }
+        Self {
+            name: name.to_string(),
+            parameters: String::new(),
+            result_type,
+            nullable,
+            volatility,
+            fallible: false,
+            per_task: false,
+        }
     }
 
     /// Names a setting that the body captures (ANSI mode, time zone, a pattern), for equality.
@@ -69,6 +78,13 @@ impl Kernel {
     #[must_use]
     pub fn fallible(mut self) -> Self {
         self.fallible = true;
+        self
+    }
+
+    /// Says that the body keeps state or asks for its partition, see [`crate::task`].
+    #[must_use]
+    pub fn per_task(mut self) -> Self {
+        self.per_task = true;
         self
     }
 
@@ -161,6 +177,11 @@ impl Kernel {
     /// The name given to [`Kernel::new`].
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it must be told which task runs it.
+    pub(crate) fn is_per_task(&self) -> bool {
+        self.per_task
     }
 
     /// Type of the result.

@@ -16,11 +16,13 @@ mod conditional;
 pub mod datetime;
 pub mod kernel;
 mod math;
+mod misc;
 mod nested;
 pub mod operators;
 mod registry;
 pub mod rows;
 mod sql_text;
+pub mod task;
 #[cfg(test)]
 pub(crate) mod test_context;
 pub mod text;

@@ -101,6 +101,7 @@ const MODULES: &[Lookup] = &[
     crate::conditional::lookup,
     crate::datetime::lookup,
     crate::math::lookup,
+    crate::misc::lookup,
     crate::nested::lookup,
     crate::operators::lookup,
     crate::text::lookup,

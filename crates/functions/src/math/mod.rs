@@ -8,6 +8,8 @@ mod doubles;
 mod integers;
 mod rounding;
 
+pub(crate) use bases::parse_hex;
+
 use crate::registry::{BuildScalar, Function};
 
 /// The function of this name, in lower case.
