@@ -33,8 +33,8 @@ use crate::watermark::{WatermarkPolicy, WatermarkTracker};
 /// Makes the physical plan once the settings are known: those of the checkpoint win over those of the session.
 pub type Planner = Box<dyn FnOnce(StreamSettings) -> Result<Box<dyn StreamPlan>, SparkError> + Send>;
 
-/// Opens a source; the path is its private log directory, `<checkpoint>/sources/<i>`.
-pub type SourceOpener = Box<dyn Fn(&StreamTable, &Path) -> Result<Box<dyn Source>, SparkError> + Send>;
+/// Opens a source; the path is its private log directory, `<checkpoint>/sources/<i>`, the names are the columns it must give.
+pub type SourceOpener = Box<dyn Fn(&StreamTable, &Path, Vec<String>) -> Result<Box<dyn Source>, SparkError> + Send>;
 
 /// Settings of a query, taken from the session when it starts.
 #[derive(Debug, Clone)]
@@ -264,7 +264,7 @@ impl Execution {
         let plan = (definition.plan)(stream_settings(&settings, &definition.checkpoint)?)?;
         shared.set_explain(plan.explain(false), plan.explain(true));
         let leaves = plan.sources();
-        let mut sources = open_sources(&leaves, &definition.open, &definition.checkpoint)?;
+        let mut sources = open_sources(plan.as_ref(), &definition.open, &definition.checkpoint)?;
         assign_offsets(&mut sources, leaves.len(), &recovered)?;
         for slot in &sources {
             let shared = Arc::clone(&shared);
@@ -561,22 +561,22 @@ fn stream_settings(settings: &QuerySettings, checkpoint: &Path) -> Result<Stream
     })
 }
 
-/// Opens each source once, in the order in which the leaves of the plan first name it.
-fn open_sources(
-    leaves: &[Arc<StreamTable>],
-    open: &SourceOpener,
-    checkpoint: &Path,
-) -> Result<Vec<SourceSlot>, SparkError> {
-    let mut ids: Vec<u64> = Vec::new();
-    let mut slots: Vec<SourceSlot> = Vec::new();
-    for (leaf, table) in leaves.iter().enumerate() {
-        if let Some(known) = ids.iter().position(|id| *id == table.id) {
-            slots[known].leaves.push(leaf);
-            continue;
+/// Opens each source once, in the order in which the leaves of the plan first name it, for the columns that all its leaves read.
+fn open_sources(plan: &dyn StreamPlan, open: &SourceOpener, checkpoint: &Path) -> Result<Vec<SourceSlot>, SparkError> {
+    let mut found: Vec<(Arc<StreamTable>, Vec<usize>)> = Vec::new();
+    for (leaf, table) in plan.sources().into_iter().enumerate() {
+        match found.iter_mut().find(|(known, _)| known.id == table.id) {
+            Some((_, leaves)) => leaves.push(leaf),
+            None => found.push((table, vec![leaf])),
         }
-        let source = open(table, &checkpoint.join("sources").join(slots.len().to_string()))?;
-        ids.push(table.id);
-        slots.push(SourceSlot { source, leaves: vec![leaf], committed: None, available: None });
+    }
+    let mut slots = Vec::with_capacity(found.len());
+    for (index, (table, leaves)) in found.into_iter().enumerate() {
+        let read: Vec<String> = leaves.iter().flat_map(|leaf| plan.columns(*leaf)).collect();
+        let columns =
+            table.schema.fields().iter().map(|f| f.name()).filter(|name| read.contains(name)).cloned().collect();
+        let source = open(&table, &checkpoint.join("sources").join(index.to_string()), columns)?;
+        slots.push(SourceSlot { source, leaves, committed: None, available: None });
     }
     Ok(slots)
 }

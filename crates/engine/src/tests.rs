@@ -101,6 +101,10 @@ impl StreamPlan for Identity {
         vec![Arc::clone(&self.table)]
     }
 
+    fn columns(&self, _: usize) -> Vec<String> {
+        vec!["value".into()]
+    }
+
     fn restore(&self, _: i64) -> Result<(), SparkError> {
         Ok(())
     }
@@ -238,7 +242,9 @@ impl World {
             plan: Box::new(move |_| {
                 Ok(Box::new(Identity { table, input: Mutex::default(), count: AtomicI64::new(0) }))
             }),
-            open: Box::new(move |_, _| Ok(Box::new(NumberSource { numbers: numbers.clone(), end: Mutex::new(None) }))),
+            open: Box::new(move |_, _, _| {
+                Ok(Box::new(NumberSource { numbers: numbers.clone(), end: Mutex::new(None) }))
+            }),
         };
         start(definition, &self.manager)
     }

@@ -1,20 +1,23 @@
 //! The session as the analyzer sees it, for the time of one analysis.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use chrono::Utc;
 use datafusion::catalog::TableProvider;
 use millstream_connectors::source::{Conf as ConnectorConf, SourceSpec};
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_functions::FunctionContext;
-use millstream_plan::catalog::{Catalog, Table};
+use millstream_plan::catalog::{Catalog, METADATA_COLUMN, Table};
 use millstream_plan::ir::{CatalogQuery, DataSourceRead, Options, PythonUdf};
 use millstream_plan::resolved::{ResolvedPlan, StreamTable};
 use millstream_plan::sql;
 use parking_lot::Mutex;
 
+use crate::scan::FileTable;
 use crate::session::Session;
 use crate::stream::SourceOrigin;
 
@@ -45,7 +48,7 @@ impl<'a> Analysis<'a> {
         }
         let origin = millstream_connectors::open_source(source_spec(self.session, read)?)?;
         let table = Arc::new(StreamTable {
-            schema: origin.schema(),
+            schema: with_metadata_column(&origin.schema(), origin.metadata_column()),
             id: STREAM_IDS.fetch_add(1, Ordering::Relaxed),
             origin: Arc::new(SourceOrigin(origin)),
         });
@@ -68,8 +71,8 @@ impl Catalog for Analysis<'_> {
         if read.streaming {
             return Ok(Table::Stream(self.open_stream(read)?));
         }
-        let spec = source_spec(self.session, read)?;
-        Err(SparkError::unsupported(format!("Reading `{}` as a batch", spec.format)))
+        let scan = millstream_connectors::file_scan(&source_spec(self.session, read)?)?;
+        Ok(Table::Static(Arc::new(FileTable::new(scan))))
     }
 
     fn cached(&self, id: &str) -> Result<Arc<ResolvedPlan>, SparkError> {
@@ -103,6 +106,15 @@ impl Catalog for Analysis<'_> {
             database: self.session.database().into(),
         }
     }
+}
+
+/// A schema with the hidden column behind its columns.
+pub(crate) fn with_metadata_column(schema: &SchemaRef, hidden: Option<FieldRef>) -> SchemaRef {
+    let mark = |field: FieldRef| {
+        let metadata = HashMap::from([(METADATA_COLUMN.to_string(), "true".to_string())]);
+        Arc::new(field.as_ref().clone().with_metadata(metadata))
+    };
+    Arc::new(Schema::new(schema.fields().iter().cloned().chain(hidden.map(mark)).collect::<Vec<_>>()))
 }
 
 /// The session's settings as they are now, for a connector.

@@ -94,7 +94,7 @@ impl Session {
                 unsupported::check_execution(&resolved, plan_mode(mode))?;
                 millstream_operators::plan_stream(&resolved, operator_mode(mode), settings)
             }),
-            open: Box::new(move |table, dir| open_source(table, dir, &conf)),
+            open: Box::new(move |table, dir, columns| open_source(table, dir, columns, &conf)),
         };
         millstream_engine::start(definition, self.streams())
     }
@@ -178,11 +178,11 @@ pub(crate) fn local_path(text: &str) -> Result<PathBuf, SparkError> {
 fn open_source(
     table: &StreamTable,
     metadata_dir: &std::path::Path,
+    columns: Vec<String>,
     conf: &ConnectorConf,
 ) -> Result<Box<dyn millstream_connectors::source::Source>, SparkError> {
     let origin = table.origin.as_any().downcast_ref::<SourceOrigin>();
     let origin = origin.ok_or_else(|| SparkError::internal("a stream that no connector has loaded"))?;
-    let columns = table.schema.fields().iter().map(|f| f.name().clone()).collect();
     let context =
         OpenContext { metadata_dir: metadata_dir.to_path_buf(), columns: Some(columns), conf: Arc::clone(conf) };
     origin.0.open(context)

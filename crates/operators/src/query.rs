@@ -112,6 +112,10 @@ impl StreamPlan for StreamQuery {
         self.sources.clone()
     }
 
+    fn columns(&self, index: usize) -> Vec<String> {
+        self.slots.get(index).map(|slot| slot.columns()).unwrap_or_default()
+    }
+
     fn restore(&self, batch_id: i64) -> Result<(), SparkError> {
         let version = u64::try_from(batch_id).map_err(|_| SparkError::internal("a batch with a negative number"))?;
         self.operators.iter().try_for_each(|operator| operator.restore(version))

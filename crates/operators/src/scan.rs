@@ -29,6 +29,8 @@ pub struct ScanSlot {
     rows: Mutex<Vec<Option<Rows>>>,
     /// Rows read in the current batch.
     count: AtomicU64,
+    /// Names of the columns that the plan reads, in its order; set when the scan is planned.
+    columns: Mutex<Vec<String>>,
 }
 
 impl ScanSlot {
@@ -41,6 +43,11 @@ impl ScanSlot {
     /// Rows read since they were handed over.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Names of the columns that the plan reads.
+    pub fn columns(&self) -> Vec<String> {
+        self.columns.lock().clone()
     }
 
     /// Forgets rows that were not read.
@@ -91,10 +98,10 @@ impl TableProvider for StreamLeaf {
             Some(columns) => Arc::new(self.table.schema.project(columns)?),
             None => Arc::clone(&self.table.schema),
         };
+        *self.slot.columns.lock() = schema.fields().iter().map(|f| f.name().clone()).collect();
         Ok(Arc::new(StreamScanExec {
             name: self.table.origin.name(),
             properties: properties(&schema, self.partitions, EmissionType::Incremental),
-            projection: projection.cloned(),
             schema,
             slot: Arc::clone(&self.slot),
         }))
@@ -105,7 +112,6 @@ impl TableProvider for StreamLeaf {
 pub struct StreamScanExec {
     name: String,
     schema: SchemaRef,
-    projection: Option<Vec<usize>>,
     slot: Arc<ScanSlot>,
     properties: Arc<PlanProperties>,
 }
@@ -157,24 +163,23 @@ impl ExecutionPlan for StreamScanExec {
     fn execute(&self, partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let partitions = self.properties.output_partitioning().partition_count();
         let rows = self.slot.take(partition, partitions).into_iter().flatten();
-        let (slot, schema, projection) = (Arc::clone(&self.slot), Arc::clone(&self.schema), self.projection.clone());
+        let (slot, schema) = (Arc::clone(&self.slot), Arc::clone(&self.schema));
         let batches = rows.map(move |batch| {
             let batch = batch.map_err(external)?;
             slot.count.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-            conform(batch, projection.as_deref(), &schema)
+            conform(&batch, &schema)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), futures::stream::iter(batches))))
     }
 }
 
-/// The wanted columns, under the field names and metadata of the plan.
-fn conform(batch: RecordBatch, projection: Option<&[usize]>, schema: &SchemaRef) -> Result<RecordBatch> {
-    let columns = match projection {
-        Some(wanted) => wanted.iter().map(|i| batch.columns().get(*i).cloned()).collect::<Option<Vec<_>>>(),
-        None => Some(batch.columns().to_vec()),
+/// The wanted columns, under the fields of the plan. A source may give more than the plan reads, in any order.
+fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let column = |name: &str| {
+        let missing = || DataFusionError::Internal(format!("a source did not give its column {name}"));
+        batch.column_by_name(name).cloned().ok_or_else(missing)
     };
-    let columns =
-        columns.ok_or_else(|| DataFusionError::Internal("a source gave fewer columns than it promised".into()))?;
+    let columns = schema.fields().iter().map(|f| column(f.name())).collect::<Result<Vec<_>>>()?;
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }

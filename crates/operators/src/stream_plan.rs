@@ -108,6 +108,9 @@ pub trait StreamPlan: Send + Sync {
     /// The streaming leaves from left to right; the same table may occur twice.
     fn sources(&self) -> Vec<Arc<StreamTable>>;
 
+    /// Names of the columns that the plan reads from the `index`-th leaf.
+    fn columns(&self, index: usize) -> Vec<String>;
+
     /// Loads the state that batch `id` reads; called once after the start and after a failed batch.
     fn restore(&self, batch_id: i64) -> Result<(), SparkError>;
 
