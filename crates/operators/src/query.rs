@@ -130,6 +130,7 @@ impl StreamPlan for StreamQuery {
     fn run(&self, batch: Batch, output: Output<'_>) -> Result<(), SparkError> {
         *self.batch.write() = batch;
         self.operators.iter().for_each(|operator| operator.begin());
+        self.slots.iter().for_each(|slot| slot.begin());
         self.watermarks().iter().for_each(|(times, _)| times.clear());
         for node in find::<ObserveExec>(&self.plan) {
             let Some(node) = node.downcast_ref::<ObserveExec>() else { continue };

@@ -37,10 +37,14 @@ impl ScanSlot {
     /// Hands over the rows of the next batch.
     pub fn set(&self, rows: Vec<Rows>) {
         *self.rows.lock() = rows.into_iter().map(Some).collect();
+    }
+
+    /// Begins a batch.
+    pub fn begin(&self) {
         self.count.store(0, Ordering::Relaxed);
     }
 
-    /// Rows read since they were handed over.
+    /// Rows read in the batch.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }

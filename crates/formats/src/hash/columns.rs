@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Decimal128Array, GenericByteArray, ListArray,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Decimal128Array, GenericByteArray, ListArray, MapArray,
     PrimitiveArray, StructArray,
 };
 use arrow::datatypes::{
@@ -59,6 +59,7 @@ pub fn hash_column<H: RowHash>(column: &dyn Array, hashes: &mut [H::Hash]) -> Re
         DataType::Binary => byte_strings::<H, _>(column.as_binary::<i32>(), hashes),
         DataType::Struct(fields) if !is_variant(fields) => structs::<H>(column.as_struct(), hashes)?,
         DataType::List(_) => lists::<H>(column.as_list(), hashes)?,
+        DataType::Map(..) => maps::<H>(column.as_map(), hashes)?,
         other => return Err(SparkError::unsupported(format!("A hash of the type {}", sql_name(other)))),
     }
     Ok(())
@@ -154,6 +155,21 @@ fn lists<H: RowHash>(column: &ListArray, hashes: &mut [H::Hash]) -> Result<(), S
             && column.is_valid(row)
         {
             list::<H>(elements, start as usize..end as usize, hash)?;
+        }
+    }
+    Ok(())
+}
+
+/// The entries of a map in the order in which they lie: each key, then its value.
+fn maps<H: RowHash>(column: &MapArray, hashes: &mut [H::Hash]) -> Result<(), SparkError> {
+    for (row, (hash, ends)) in hashes.iter_mut().zip(column.value_offsets().windows(2)).enumerate() {
+        if let [start, end] = *ends
+            && column.is_valid(row)
+        {
+            for entry in start as usize..end as usize {
+                list::<H>(column.keys(), entry..entry + 1, hash)?;
+                list::<H>(column.values(), entry..entry + 1, hash)?;
+            }
         }
     }
     Ok(())

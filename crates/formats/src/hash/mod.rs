@@ -1,7 +1,9 @@
 //! Spark's row hashes over Arrow columns: Murmur3 (`hash`, state partitions) and XXH64 (`xxhash64`).
 //!
 //! Each column's hash seeds the next one's; a null leaves the hash as it is. Both are bit for bit Spark's, including its
-//! own way with the last bytes of a string in Murmur3. Maps and variants have no hash, as in Spark.
+//! own way with the last bytes of a string in Murmur3. A map's
+//! hash depends on the order of its entries, so `hash()` refuses maps as Spark does and grouping keys sort them first; variants
+//! have no hash.
 
 mod columns;
 mod murmur3;

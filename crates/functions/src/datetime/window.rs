@@ -230,9 +230,11 @@ pub fn session_window(arguments: &[Typed], context: &FunctionContext) -> Result<
     let time = event_time("session_window", arguments, context)?;
     let gap = session_gap(arguments, context)?;
     let zone = zone_of_times(&time.data_type, context)?;
-    let kernel = Kernel::new("session_window", window_type(&time.data_type), false).bound_to(zone);
-    let value = kernel.arrays(&[time.clone(), gap], move |a, _| sessions(&a[0], &a[1], &zone));
+    // Null until `keep` has been applied, and the optimizer must not be told otherwise.
+    let kernel = Kernel::new("session_window", window_type(&time.data_type), true).bound_to(zone);
+    let mut value = kernel.arrays(&[time.clone(), gap], move |a, _| sessions(&a[0], &a[1], &zone));
     let keep = Some(not_null(&value));
+    value.nullable = false;
     Ok(TimeWindow { time, value, sliding: false, keep })
 }
 

@@ -1,5 +1,7 @@
 //! Streaming queries driven by hand, without engine and sources.
 
+mod model;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -101,7 +103,7 @@ pub(crate) fn rows(schema: &SchemaRef, rows: &[Row]) -> RecordBatch {
 pub(crate) struct TestQuery {
     pub plan: Box<dyn StreamPlan>,
     pub next: i64,
-    watermark_ms: i64,
+    pub watermark_ms: i64,
 }
 
 impl TestQuery {
