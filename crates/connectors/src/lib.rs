@@ -16,5 +16,5 @@ pub mod sink;
 pub mod socket;
 pub mod source;
 
-pub use files::{FileScan, file_scan};
+pub use files::{FileScan, SaveMode, WriteSpec, file_scan, write_files};
 pub use registry::{open_sink, open_source};

@@ -31,6 +31,7 @@ pub fn open_sink(spec: SinkSpec) -> Result<Arc<dyn Sink>, SparkError> {
         "console" => console::open(spec),
         "memory" => memory::open(spec),
         "noop" => noop::open(spec),
+        name if files::is_file_format(name) => files::open_sink(spec),
         _ => Err(errors::data_source_not_found(&spec.format)),
     }
 }

@@ -38,6 +38,18 @@ pub(crate) fn check(name: Option<&str>) -> Result<(), SparkError> {
     }
 }
 
+/// Checks the option of a writer, which writes UTF-8 only.
+///
+/// # Errors
+/// Another character set.
+pub(crate) fn check_output(name: Option<&str>) -> Result<(), SparkError> {
+    check(name)?;
+    match name {
+        Some(name) if !is_utf8(Some(name)) => Err(SparkError::unsupported(format!("Writing text files as {name}"))),
+        _ => Ok(()),
+    }
+}
+
 /// Whether bytes of the set are UTF-8 as they are.
 pub(crate) fn is_utf8(name: Option<&str>) -> bool {
     name.and_then(charset).is_none_or(|set| set == Charset::Utf8)

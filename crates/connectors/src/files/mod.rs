@@ -12,6 +12,7 @@
 //! and those of the formats. Columns in directory names (`day=2024-01-01`) come after those in the files; the hidden column
 //! `_metadata` tells of the file a row is from.
 
+mod batch_write;
 mod clean;
 mod encoding;
 mod format;
@@ -19,26 +20,34 @@ mod input;
 mod json;
 mod listing;
 mod log;
+mod output;
 mod parquet;
 mod partition;
 mod read;
 mod scalar;
 mod scan;
 mod settings;
+mod sink;
 mod sink_log;
 mod stream;
 mod stream_options;
 mod text;
 mod url;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef, Fields, SchemaRef};
 use millstream_formats::condition::{ExceptionClass, SparkError};
 
+pub use batch_write::{SaveMode, WriteSpec, write_files};
 pub(crate) use format::is_file_format;
 pub use scan::{FileScan, file_scan};
 pub(crate) use settings::zone;
+pub(crate) use sink::open as open_sink;
 
 use crate::errors::illegal_argument;
 use crate::options::Options;

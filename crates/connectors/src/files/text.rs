@@ -59,6 +59,7 @@ impl FileFormat for TextFormat {
     }
 
     fn check(&self, fields: &Fields) -> Result<(), SparkError> {
+        check_types(self.name(), fields, &|t| t == &DataType::Utf8)?;
         if fields.len() != 1 {
             return Err(SparkError::new(
                 ExceptionClass::Analysis,
@@ -67,7 +68,7 @@ impl FileFormat for TextFormat {
                 format!("Text data source supports only a single column, and you have {} columns.", fields.len()),
             ));
         }
-        check_types(self.name(), fields, &|t| t == &DataType::Utf8)
+        Ok(())
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::io::Read;
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrow::array::{ArrayRef, RecordBatch};
