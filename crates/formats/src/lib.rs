@@ -3,6 +3,7 @@
 
 pub mod calendar;
 pub mod condition;
+pub mod csv;
 pub mod filelog;
 pub mod files;
 pub mod hash;

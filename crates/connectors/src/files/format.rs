@@ -8,7 +8,7 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::types;
 
 use super::listing::DataFile;
-use super::{json, parquet, text};
+use super::{csv, json, parquet, text};
 use crate::errors;
 use crate::options::Options;
 use crate::source::Conf;
@@ -95,6 +95,7 @@ pub(crate) fn short_name(name: &str) -> String {
 /// `DATA_SOURCE_NOT_FOUND`, a bad option.
 pub(crate) fn open(name: &str, options: &Options, conf: &Conf) -> Result<Arc<dyn FileFormat>, SparkError> {
     match short_name(name).as_str() {
+        "csv" => Ok(Arc::new(csv::CsvFormat::new(options, conf)?)),
         "json" => Ok(Arc::new(json::JsonFormat::new(options, conf)?)),
         "text" => Ok(Arc::new(text::TextFormat::new(options)?)),
         "parquet" => Ok(Arc::new(parquet::ParquetFormat::new(options, conf)?)),

@@ -14,6 +14,7 @@
 
 mod batch_write;
 mod clean;
+mod csv;
 mod encoding;
 mod format;
 mod input;

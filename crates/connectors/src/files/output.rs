@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use millstream_formats::condition::{ExceptionClass, SparkError};
+use millstream_formats::csv::{CsvWriteOptions, CsvWriter};
 use millstream_formats::json::{JsonWriteOptions, JsonWriter};
 
 use super::format::{self, FileFormat};
@@ -29,6 +30,7 @@ pub(crate) struct OutputFormat {
 
 enum Kind {
     Json(JsonWriteOptions),
+    Csv(CsvWriteOptions),
     Text { line_separator: String },
     Parquet { compression: parquet::basic::Compression, ending: &'static str },
 }
@@ -53,6 +55,11 @@ impl OutputFormat {
                 let options_read = JsonWriteOptions::parse(options, &settings)?;
                 super::encoding::check_output(options_read.encoding.as_deref())?;
                 (Kind::Json(options_read), packing(options)?)
+            }
+            "csv" => {
+                let options_read = CsvWriteOptions::parse(options, &settings)?;
+                super::encoding::check_output(options_read.encoding.as_deref())?;
+                (Kind::Csv(options_read), packing(options)?)
             }
             "text" => {
                 let line_separator = options.get("lineSep").unwrap_or("\n").to_string();
@@ -103,6 +110,7 @@ impl OutputFormat {
         };
         match &self.kind {
             Kind::Json(_) => format!(".json{packing}"),
+            Kind::Csv(_) => format!(".csv{packing}"),
             Kind::Text { .. } => format!(".txt{packing}"),
             Kind::Parquet { ending, .. } => format!("{ending}.parquet"),
         }
@@ -200,8 +208,17 @@ pub(crate) struct FileOutput {
 const TEXT_BYTES: usize = 64 << 10;
 
 impl FileOutput {
-    fn begin(&mut self, _schema: &Schema) -> Result<(), SparkError> {
-        Ok(())
+    /// Writes the header, if the format has one.
+    fn begin(&mut self, schema: &Schema) -> Result<(), SparkError> {
+        match (&self.format.kind, &mut self.sink) {
+            (Kind::Csv(options), Sink::Text(text)) if options.header => {
+                let mut line = String::new();
+                CsvWriter::new(options).header(schema, &mut line);
+                line.push_str(&options.line_separator);
+                text.write(line.as_bytes()).map_err(|e| io_error("write", &self.path, &e))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Adds rows.
@@ -228,6 +245,16 @@ impl FileOutput {
                 let objects = writer.rows(rows)?;
                 for row in 0..rows.num_rows() {
                     objects.write(row, line);
+                    line.push_str(&options.line_separator);
+                    flush(line, TEXT_BYTES)?;
+                }
+            }
+            Kind::Csv(options) => {
+                let writer = CsvWriter::new(options);
+                let records = writer.rows(rows)?;
+                let mut scratch = String::new();
+                for row in 0..rows.num_rows() {
+                    records.write(row, &mut scratch, line);
                     line.push_str(&options.line_separator);
                     flush(line, TEXT_BYTES)?;
                 }

@@ -267,11 +267,11 @@ fn a_batch_repeated_or_given_up_has_no_second_effect() {
 #[test]
 fn every_format_gives_back_what_it_took() {
     let dir = TempDir::new().unwrap();
-    for format in ["json", "parquet"] {
+    for format in ["json", "parquet", "csv"] {
         let out = dir.path().join(format);
         give(sink(format, &out, &[], OutputMode::Append).unwrap().as_ref(), 0);
         assert_eq!(table(format, &out, Some(kv())), ["a|1", "null|3", "x/y|null"], "{format}");
-        let inferred = file_scan(&spec(format, &out, None, &[])).unwrap().schema();
+        let inferred = file_scan(&spec(format, &out, None, &[("inferSchema", "true")])).unwrap().schema();
         let expected = if format == "json" { DataType::Int64 } else { DataType::Int32 };
         assert_eq!(inferred.field(1).data_type(), &expected);
         let partitioned = dir.path().join(format!("{format}-by-k"));

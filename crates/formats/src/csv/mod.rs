@@ -12,5 +12,5 @@ mod write;
 pub use infer::{SchemaInference, header_names};
 pub use options::{CsvReadOptions, CsvWriteOptions};
 pub use reader::{RecordReader, from_csv};
-pub use tokens::{Tokens, Tokenizer};
+pub use tokens::{Tokenizer, Tokens};
 pub use write::{CsvRows, CsvWriter};

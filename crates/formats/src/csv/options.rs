@@ -156,10 +156,12 @@ fn character(options: &Options, name: &str, default: Option<char>) -> Result<Opt
         (one, None) => Ok(one),
         _ => Err(SparkError::new(
             ExceptionClass::Runtime,
-            "_LEGACY_ERROR_TEMP_2241",
-            "",
-            format!("{name} cannot be more than one character."),
-        )),
+            "OPTION_VALUE_EXCEEDS_ONE_CHARACTER",
+            "22023",
+            format!("The value of {name} cannot be more than one character, but got {text}."),
+        )
+        .with("paramName", name)
+        .with("actualValue", text)),
     }
 }
 
@@ -215,7 +217,12 @@ fn separator(text: &str) -> Result<String, SparkError> {
 /// `true` or `false`; the error is CSV's own.
 fn csv_bool(options: &Options, name: &str, default: bool) -> Result<bool, SparkError> {
     options.bool(name, default).map_err(|_| {
-        SparkError::new(ExceptionClass::Spark, "_LEGACY_ERROR_TEMP_2239", "", format!("{name} flag can be true or false."))
+        SparkError::new(
+            ExceptionClass::Spark,
+            "_LEGACY_ERROR_TEMP_2147",
+            "",
+            format!("{name} flag can be true or false."),
+        )
     })
 }
 

@@ -44,6 +44,12 @@ impl Tokens {
         })
     }
 
+    /// Bytes of the longest value.
+    pub(crate) fn longest(&self) -> usize {
+        let mut start = 0;
+        self.values.iter().map(|(end, _)| end - std::mem::replace(&mut start, *end)).max().unwrap_or(0)
+    }
+
     fn clear(&mut self) {
         self.text.clear();
         self.values.clear();
@@ -311,9 +317,13 @@ mod tests {
 
     #[test]
     fn values_are_cut_at_separators_outside_of_quotes() {
-        assert_eq!(cut(&[], r#"1,plain, x ,"quo,ted","",,"#), ["1", "plain", " x ", "quo,ted", "<empty>", "<missing>", "<missing>"]);
+        assert_eq!(
+            cut(&[], r#"1,plain, x ,"quo,ted","",,"#),
+            ["1", "plain", " x ", "quo,ted", "<empty>", "<missing>", "<missing>"]
+        );
         assert_eq!(cut(&[("sep", "||")], "a||b|c"), ["a", "b|c"]);
-        let trim = [("ignoreLeadingWhiteSpace", "true"), ("ignoreTrailingWhiteSpace", "true"), ("sep", "|"), ("quote", "'")];
+        let trim =
+            [("ignoreLeadingWhiteSpace", "true"), ("ignoreTrailingWhiteSpace", "true"), ("sep", "|"), ("quote", "'")];
         assert_eq!(cut(&trim, r#"x | y | 'q|q' |''| "d""#), ["x", "y", "q|q", "<empty>", "\"d\""]);
     }
 

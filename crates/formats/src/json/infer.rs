@@ -5,8 +5,9 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Fields};
 
 use super::options::JsonReadOptions;
+use super::reader::malformed_record;
 use super::tape::{Kind, Tape};
-use crate::condition::{ExceptionClass, SparkError};
+use crate::condition::SparkError;
 use crate::record::ParseMode;
 use crate::types;
 
@@ -36,11 +37,12 @@ impl SchemaInference {
             Err(_) => match self.options.mode {
                 ParseMode::Permissive => corrupt(&self.options.corrupt_column),
                 ParseMode::DropMalformed => return Ok(()),
-                ParseMode::FailFast => return Err(malformed_schema()),
+                ParseMode::FailFast => return Err(malformed_record(record, ParseMode::FailFast)),
             },
         };
         let root = std::mem::replace(&mut self.root, DataType::Null);
-        self.root = self.merge_roots(root, found)?;
+        let merged = self.merge_roots(root, found);
+        self.root = merged.ok_or_else(|| malformed_record(record, ParseMode::FailFast))?;
         Ok(())
     }
 
@@ -112,8 +114,9 @@ impl SchemaInference {
         DataType::Utf8
     }
 
-    fn merge_roots(&self, a: DataType, b: DataType) -> Result<DataType, SparkError> {
-        Ok(match (a, b) {
+    /// The type of both; none if one is no object and that is an error.
+    fn merge_roots(&self, a: DataType, b: DataType) -> Option<DataType> {
+        Some(match (a, b) {
             (DataType::List(item), other) => self.merge_roots(item.data_type().clone(), other)?,
             (other, DataType::List(item)) => self.merge_roots(other, item.data_type().clone())?,
             (DataType::Struct(fields), DataType::Null) | (DataType::Null, DataType::Struct(fields)) => {
@@ -123,7 +126,7 @@ impl SchemaInference {
             (DataType::Struct(fields), _) | (_, DataType::Struct(fields)) => match self.options.mode {
                 ParseMode::Permissive => merge(DataType::Struct(fields), corrupt(&self.options.corrupt_column)),
                 ParseMode::DropMalformed => DataType::Struct(fields),
-                ParseMode::FailFast => return Err(malformed_schema()),
+                ParseMode::FailFast => return None,
             },
             (a, b) => merge(a, b),
         })
@@ -144,15 +147,6 @@ impl SchemaInference {
             other => Some(other.clone()),
         }
     }
-}
-
-fn malformed_schema() -> SparkError {
-    SparkError::new(
-        ExceptionClass::Spark,
-        "_LEGACY_ERROR_TEMP_2167",
-        "",
-        "Malformed records are detected in schema inference. Parse Mode: FAILFAST.",
-    )
 }
 
 fn corrupt(name: &str) -> DataType {

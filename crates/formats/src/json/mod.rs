@@ -14,3 +14,6 @@ pub use infer::SchemaInference;
 pub use options::{JsonReadOptions, JsonWriteOptions};
 pub use reader::{RecordReader, from_json};
 pub use write::{JsonWriter, RowWriter, ValueWriter};
+
+pub(crate) use infer::decimal_type;
+pub(crate) use reader::{corrupt_column, malformed_record};

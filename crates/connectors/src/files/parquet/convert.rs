@@ -60,7 +60,7 @@ pub(super) fn spark_type(field: &Field) -> Result<DataType, SparkError> {
         | DataType::Null) => plain.clone(),
         other => {
             let message = format!("Illegal Parquet type: {other}.");
-            return Err(SparkError::new(ExceptionClass::Analysis, "_LEGACY_ERROR_TEMP_1172", "", message));
+            return Err(SparkError::new(ExceptionClass::Analysis, "PARQUET_TYPE_ILLEGAL", "42846", message));
         }
     })
 }
