@@ -448,12 +448,15 @@ impl Execution {
     fn run_batch(&mut self, batch: Batch, durations: &mut Durations) -> Result<i64, SparkError> {
         self.now_us.store(batch.timestamp_ms.saturating_mul(1000), Ordering::Relaxed);
         let begin = Instant::now();
-        for slot in self.sources.iter().filter(|slot| slot.has_new_data()) {
-            let Some(end) = &slot.available else { continue };
+        for slot in &self.sources {
             for leaf in &slot.leaves {
-                let rows = slot.source.read(slot.committed.as_ref(), end, self.settings.parallelism)?;
-                let rows = rows.into_iter().map(|rows| self.stoppable(rows)).collect();
-                self.plan.set_rows(*leaf, rows);
+                let rows = match &slot.available {
+                    Some(end) if slot.has_new_data() => {
+                        slot.source.read(slot.committed.as_ref(), end, self.settings.parallelism)?
+                    }
+                    _ => Vec::new(),
+                };
+                self.plan.set_rows(*leaf, rows.into_iter().map(|rows| self.stoppable(rows)).collect());
             }
         }
         durations.add("getBatch", elapsed_ms(begin));
