@@ -74,6 +74,7 @@ pub(super) fn date_format(name: &str, arguments: &[Typed], context: &FunctionCon
 pub(super) fn from_unixtime(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     let call = Call::new(name, arguments, context, &[Expected::LONG, Expected::STRING], 1)?
         .default_from(1, &[text(DEFAULT_PATTERN)])
+        .nullable(Nullable::Always)
         .fallible();
     let zone = session_zone(context)?;
     Ok(call.kernel(DataType::Utf8).bound_to(zone).arrays(&call.arguments, move |a, rows| {
@@ -127,6 +128,15 @@ fn reads_texts(argument: &Typed) -> bool {
     matches!(argument.data_type, DataType::Utf8 | DataType::Null)
 }
 
+/// What can be cast to a date or time; anything else goes by way of a string.
+fn castable_to(result: &DataType) -> Expected {
+    let mut types = vec![Expected::STRING, Expected::DATE, Expected::AnyTimestamp];
+    if matches!(result, DataType::Timestamp(_, Some(_))) {
+        types.push(Expected::Numeric);
+    }
+    Expected::OneOf(types)
+}
+
 /// Builds a timestamp of the given type from `(value[, pattern])`.
 fn to_time_type(
     name: &str,
@@ -138,10 +148,7 @@ fn to_time_type(
     let lenient = name.starts_with("try_");
     let with_pattern = arguments.len() == 2 && arguments.first().is_some_and(reads_texts);
     if !with_pattern {
-        return match arguments {
-            [value, ..] => cast(value.clone(), &result, lenient, context),
-            [] => Err(SparkError::internal(format!("{name} has no argument"))),
-        };
+        return cast(coerce::argument(name, arguments, 0, &castable_to(&result), context)?, &result, lenient, context);
     }
     let fail = context.ansi && !lenient;
     let suggestion = if result == DataType::Date32 { "try_to_date" } else { "try_to_timestamp" };
@@ -207,7 +214,8 @@ pub(super) fn unix_timestamp(name: &str, arguments: &[Typed], context: &Function
         }));
     };
     if !reads_texts(value) {
-        let time = coerce::argument(name, arguments, 0, &Expected::timestamp(), context)?;
+        // A `timestamp_ntz` counts as if it were UTC, whatever the session time zone.
+        let time = coerce::argument(name, arguments, 0, &Expected::AnyTimestamp, context)?;
         return whole_units(name, time, MICROS_PER_SECOND);
     }
     let reading = Reading { zone: session_zone(context)?, fail: context.ansi, lenient: "try_to_timestamp" };
@@ -285,6 +293,9 @@ pub(super) fn timestamp_seconds(
     arguments: &[Typed],
     context: &FunctionContext,
 ) -> Result<Typed, SparkError> {
+    if matches!(arguments, [value] if value.data_type == DataType::Utf8) {
+        return Err(crate::arguments::unexpected_input(name, arguments, 0, "\"NUMERIC\""));
+    }
     let call = Call::new(name, arguments, context, &[Expected::Numeric], 1)?.fallible();
     let value = call.arguments[0].clone();
     match value.data_type {
@@ -334,9 +345,8 @@ fn decimal_micros(value: i128, scale: i8) -> Result<i64, SparkError> {
 /// Builds `to_time`, `try_to_time`: `(text[, pattern])`.
 pub(super) fn to_time(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     let lenient = name == "try_to_time";
-    let nullable = if lenient { Nullable::Always } else { Nullable::ByArguments };
-    let call =
-        Call::new(name, arguments, context, &[Expected::STRING, Expected::STRING], 1)?.nullable(nullable).fallible();
+    let parameters = [Expected::STRING, Expected::STRING];
+    let call = Call::new(name, arguments, context, &parameters, 1)?.nullable(Nullable::Always).fallible();
     Ok(call.kernel(TIME).bound_to(lenient).arrays(&call.arguments, move |a, rows| {
         let texts = kernel::string(&a[0])?;
         let patterns = a.get(1).map(|array| kernel::string(array)).transpose()?;
@@ -359,7 +369,7 @@ pub(super) fn to_time(name: &str, arguments: &[Typed], context: &FunctionContext
 
 fn cannot_parse_time(input: &str, format: &str) -> SparkError {
     SparkError::new(
-        ExceptionClass::Runtime,
+        ExceptionClass::DateTime,
         "CANNOT_PARSE_TIME",
         "22010",
         format!(

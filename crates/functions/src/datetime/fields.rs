@@ -14,7 +14,7 @@ use millstream_formats::zone::Zone;
 
 use super::columns::{LocalClock, TIME, timestamps, zone_for};
 use super::interval::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE};
-use crate::bind::Call;
+use crate::bind::{Call, Nullable};
 use crate::coerce::{self, Expected};
 use crate::kernel::{self, Kernel};
 use crate::rows::{nulls_of, numbers, strings};
@@ -60,7 +60,7 @@ fn time_unit(name: &str) -> (i64, i64) {
 pub(super) fn time_field(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     let (unit_us, modulus) = time_unit(name);
     if matches!(arguments, [a] if a.data_type == TIME) {
-        let call = Call::new(name, arguments, context, &[Expected::Exactly(TIME)], 1)?;
+        let call = Call::new(name, arguments, context, &[Expected::Exactly(TIME)], 1)?.nullable(Nullable::Always);
         return Ok(call.kernel(DataType::Int32).arrays(&call.arguments, move |a, _| {
             let times = kernel::primitive::<Time64NanosecondType>(&a[0])?;
             Ok(Arc::new(times.unary::<_, Int32Type>(|ns| (ns / 1000 / unit_us % modulus) as i32)))
@@ -79,7 +79,7 @@ pub(super) fn time_field(name: &str, arguments: &[Typed], context: &FunctionCont
 fn seconds_with_fraction(source: &Typed, context: &FunctionContext) -> Result<Typed, SparkError> {
     let result = DataType::Decimal128(8, 6);
     if source.data_type == TIME {
-        let kernel = Kernel::new("extract_second", result, source.nullable);
+        let kernel = Kernel::new("extract_second", result, true);
         return Ok(kernel.arrays(std::slice::from_ref(source), |a, _| {
             let times = kernel::primitive::<Time64NanosecondType>(&a[0])?;
             decimal(times.unary::<_, Decimal128Type>(|ns| i128::from(ns / 1000 % MICROS_PER_MINUTE)), 8, 6)
@@ -238,9 +238,7 @@ fn calendar_field(
                 )
             }));
         }
-        // The hours of a calendar interval are not cut at a day.
-        "hour" => (MICROS_PER_HOUR, i64::MAX),
-        "minute" => time_unit(field),
+        "hour" | "minute" => time_unit(field),
         _ => return None,
     };
     Some(kernel(DataType::Int8).arrays(source, move |a, _| {
@@ -283,7 +281,7 @@ pub(super) fn last_day(name: &str, arguments: &[Typed], context: &FunctionContex
 /// Builds `next_day(date, weekday)`: the first such day after the date.
 pub(super) fn next_day(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     let call = Call::new(name, arguments, context, &[Expected::DATE, Expected::STRING], 2)?
-        .nullable(crate::bind::Nullable::Always)
+        .nullable(Nullable::Always)
         .fallible();
     let ansi = context.ansi;
     Ok(call.kernel(DataType::Date32).bound_to(ansi).arrays(&call.arguments, move |a, rows| {

@@ -128,12 +128,17 @@ fn seconds_expected(precision: u8) -> Expected {
 pub(super) fn make_timestamp(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     let result = if name.ends_with("_ntz") { types::timestamp_ntz() } else { types::timestamp() };
     let zoned = !name.ends_with("_ntz");
-    let allowed: &[usize] = if zoned { &[2, 3, 6, 7] } else { &[2, 6] };
+    let allowed: &[usize] = if zoned { &[1, 2, 3, 6, 7] } else { &[1, 2, 6] };
     expect_count(name, arguments, allowed)?;
     let fail = context.ansi && !name.starts_with("try_");
     let zone = if zoned { session_zone(context)? } else { Zone::UTC };
-    let nullable = if fail { Nullable::ByArguments } else { Nullable::Always };
     let of_date = arguments.len() < 4;
+    let nullable = match (of_date, zoned) {
+        (true, true) => Nullable::ByArguments,
+        (true, false) => Nullable::Always,
+        (false, _) if fail => Nullable::ByArguments,
+        (false, _) => Nullable::Always,
+    };
     let parameters = if of_date {
         vec![Expected::DATE, expected_time(), Expected::STRING]
     } else {
@@ -141,7 +146,11 @@ pub(super) fn make_timestamp(name: &str, arguments: &[Typed], context: &Function
         vec![int.clone(), int.clone(), int.clone(), int.clone(), int, seconds_expected(16), Expected::STRING]
     };
     let required = if of_date { 2 } else { 6 };
-    let call = Call::new(name, arguments, context, &parameters, required)?.nullable(nullable).fallible();
+    let midnight = Typed::literal(ScalarValue::Time64Nanosecond(Some(0)));
+    let call = Call::new(name, arguments, context, &parameters, required.min(arguments.len()))?
+        .default_from(1, &if of_date { vec![midnight] } else { vec![] })
+        .nullable(nullable)
+        .fallible();
     let kernel = call.kernel(result.clone()).bound_to(zone).bound_to(fail);
     Ok(kernel.arrays(&call.arguments, move |a, rows| {
         let local = local_times(a, of_date)?;
@@ -186,7 +195,7 @@ fn local_times(a: &[ArrayRef], of_date: bool) -> Result<LocalTimes<'_>, SparkErr
 /// Builds `make_time(hour, minute, second)`.
 pub(super) fn make_time(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     let parameters = [Expected::INT, Expected::INT, seconds_expected(16)];
-    Call::new(name, arguments, context, &parameters, 3)?.fallible().with(TIME, |a, rows| {
+    Call::new(name, arguments, context, &parameters, 3)?.nullable(Nullable::Always).fallible().with(TIME, |a, rows| {
         let parts = int_columns(&a[..2])?;
         let seconds = kernel::primitive::<Decimal128Type>(&a[2])?;
         let value = |row| {
@@ -201,7 +210,7 @@ pub(super) fn make_time(name: &str, arguments: &[Typed], context: &FunctionConte
 pub(super) fn time_from(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     let seconds = name == "time_from_seconds";
     let parameter = if seconds { Expected::Numeric } else { Expected::Integral };
-    let call = Call::new(name, arguments, context, &[parameter], 1)?.nullable(Nullable::ByArguments).fallible();
+    let call = Call::new(name, arguments, context, &[parameter], 1)?.nullable(Nullable::Always).fallible();
     let value = call.arguments[0].clone();
     let float = matches!(value.data_type, DataType::Float32 | DataType::Float64);
     let to = match (&value.data_type, seconds) {
@@ -240,7 +249,7 @@ pub(super) fn time_from(name: &str, arguments: &[Typed], context: &FunctionConte
 
 /// Builds `time_to_seconds` (decimal(14,6)), `time_to_millis`, `time_to_micros`.
 pub(super) fn time_to(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
-    let call = Call::new(name, arguments, context, &[expected_time()], 1)?;
+    let call = Call::new(name, arguments, context, &[expected_time()], 1)?.nullable(Nullable::Always);
     if name == "time_to_seconds" {
         return call.with(DataType::Decimal128(14, 6), |a, _| {
             let times = kernel::primitive::<Time64NanosecondType>(&a[0])?;
@@ -256,15 +265,15 @@ pub(super) fn time_to(name: &str, arguments: &[Typed], context: &FunctionContext
 }
 
 fn interval_overflow(name: &str) -> SparkError {
-    let (subclass, hint) = match name {
-        "make_interval" => ("WITH_SUGGESTION", "Use `try_make_interval` to tolerate overflow and return NULL instead."),
-        _ => ("WITHOUT_SUGGESTION", "Try devising appropriate values for the interval parameters."),
-    };
+    if name == "make_interval" {
+        let text = "overflow. If necessary set \"spark.sql.ansi.enabled\" to \"false\" to bypass this error.";
+        return SparkError::new(ExceptionClass::Arithmetic, "ARITHMETIC_OVERFLOW", "22003", text);
+    }
     SparkError::new(
         ExceptionClass::Arithmetic,
-        &format!("INTERVAL_ARITHMETIC_OVERFLOW.{subclass}"),
+        "INTERVAL_ARITHMETIC_OVERFLOW.WITHOUT_SUGGESTION",
         "22015",
-        format!("Integer overflow while operating with intervals. {hint}"),
+        "Integer overflow while operating with intervals. Try devising appropriate values for the interval parameters.",
     )
 }
 

@@ -3,7 +3,11 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Date32Type, Float64Type, Int32Type, Int64Type};
+use arrow::array::{ArrayRef, Int64Array};
+use arrow::datatypes::{
+    DataType, Date32Type, DurationMicrosecondType, Float64Type, Int32Type, Int64Type, IntervalUnit,
+    IntervalYearMonthType, TimeUnit,
+};
 use datafusion::scalar::ScalarValue;
 use millstream_formats::calendar;
 use millstream_formats::condition::{ExceptionClass, SparkError};
@@ -13,8 +17,9 @@ use super::arithmetic::{self, add_interval};
 use super::columns::{LocalClock, build_timestamps, timestamps, zone_for};
 use super::interval::{CalendarInterval, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE};
 use super::session_zone;
+use crate::arguments::{type_mismatch, unexpected_input};
 use crate::bind::Call;
-use crate::coerce::Expected;
+use crate::coerce::{self, Expected};
 use crate::kernel;
 use crate::rows::{nulls_of, numbers};
 use crate::{FunctionContext, Typed};
@@ -28,8 +33,11 @@ pub(super) fn date_add(name: &str, arguments: &[Typed], context: &FunctionContex
     if arguments.len() == 3 {
         return timestamp_add(name, arguments, context);
     }
+    if arguments.get(1).is_some_and(|days| coerce::is_fractional(&days.data_type)) {
+        return Err(unexpected_input(name, arguments, 1, &small_integer().describe()));
+    }
     let mut call = Call::new(name, arguments, context, &[Expected::DATE, small_integer()], 2)?;
-    let days = crate::coerce::cast_to(call.arguments[1].clone(), &DataType::Int32, context)?;
+    let days = coerce::cast_to(call.arguments[1].clone(), &DataType::Int32, context)?;
     call.arguments[1] = days;
     let backwards = name == "date_sub";
     Ok(call.kernel(DataType::Date32).bound_to(backwards).arrays(&call.arguments, move |a, rows| {
@@ -61,10 +69,15 @@ pub(super) fn add_months(name: &str, arguments: &[Typed], context: &FunctionCont
         let (dates, months) = (kernel::primitive::<Date32Type>(&a[0])?, kernel::primitive::<Int32Type>(&a[1])?);
         let value = |row| {
             let moved = calendar::add_months(dates.value(row), months.value(row));
-            moved.map(Some).ok_or_else(|| arithmetic::overflow(format!("add {} months to a date", months.value(row))))
+            moved.map(Some).ok_or_else(date_overflow)
         };
         Ok(Arc::new(numbers::<Date32Type>(rows, nulls_of(a), value)?))
     })
+}
+
+fn date_overflow() -> SparkError {
+    let text = "overflow. If necessary set \"spark.sql.ansi.enabled\" to \"false\" to bypass this error.";
+    SparkError::new(ExceptionClass::Arithmetic, "ARITHMETIC_OVERFLOW", "22003", text)
 }
 
 /// Builds `months_between(later, earlier[, round])`.
@@ -215,25 +228,81 @@ fn whole_months(start: i64, end: i64) -> i64 {
     }
 }
 
-/// Builds `time_bucket(width, time[, origin])`: the start of the bucket of that width that a time falls into.
+/// Builds `time_bucket(width, time[, origin])`: the start of the bucket of that width that a time falls into. Buckets are
+/// counted from the origin, by default 1970-01-01 in the session time zone.
 pub(super) fn time_bucket(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
-    let width = Expected::Exactly(DataType::Duration(arrow::datatypes::TimeUnit::Microsecond));
+    let width = Expected::OneOf(vec![
+        Expected::Exactly(DataType::Duration(TimeUnit::Microsecond)),
+        Expected::Exactly(DataType::Interval(IntervalUnit::YearMonth)),
+    ]);
     let call =
         Call::new(name, arguments, context, &[width, Expected::AnyTimestamp, Expected::AnyTimestamp], 2)?.fallible();
     let result = call.arguments[1].data_type.clone();
-    Ok(call.kernel(result.clone()).arrays(&call.arguments, move |a, rows| {
-        let widths = kernel::primitive::<arrow::datatypes::DurationMicrosecondType>(&a[0])?;
+    let zone = zone_for(&result, context)?;
+    let months = matches!(call.arguments[0].data_type, DataType::Interval(_));
+    check_width(name, &call.arguments)?;
+    Ok(call.kernel(result.clone()).bound_to(zone).arrays(&call.arguments, move |a, rows| {
         let times = timestamps(&a[1])?;
         let origins = a.get(2).map(timestamps).transpose()?;
+        let widths = bucket_widths(&a[0], months)?;
         build_timestamps(rows, nulls_of(a), &result, |row| {
             let (width, time) = (widths.value(row), times.value(row));
-            let origin = origins.map_or(0, |o| o.value(row));
+            let origin = origins.map_or_else(|| zone.to_utc(0), |o| o.value(row));
             if width <= 0 {
-                return Err(SparkError::unsupported("a time_bucket of no positive width"));
+                return Err(SparkError::unsupported(
+                    "time_bucket with a width that is neither positive nor a constant",
+                ));
             }
-            Ok(Some(time - (time.wrapping_sub(origin)).rem_euclid(width)))
+            let bucket = if months { month_bucket } else { day_time_bucket };
+            let start = bucket(time, width, origin, &zone);
+            start.map(Some).ok_or_else(|| arithmetic::overflow("find the bucket of a timestamp"))
         })
     }))
+}
+
+/// Widths in months, or in µs.
+fn bucket_widths(array: &ArrayRef, months: bool) -> Result<Int64Array, SparkError> {
+    if months {
+        let months = kernel::primitive::<IntervalYearMonthType>(array)?;
+        return Ok(months.unary::<_, Int64Type>(i64::from));
+    }
+    Ok(kernel::primitive::<DurationMicrosecondType>(array)?.reinterpret_cast::<Int64Type>())
+}
+
+fn check_width(name: &str, arguments: &[Typed]) -> Result<(), SparkError> {
+    let (width, most) = match arguments.first().and_then(Typed::as_literal) {
+        Some(ScalarValue::DurationMicrosecond(Some(us))) => (*us, i64::MAX),
+        Some(ScalarValue::IntervalYearMonth(Some(months))) => (i64::from(*months), i64::from(i32::MAX)),
+        _ => return Ok(()),
+    };
+    if width > 0 {
+        return Ok(());
+    }
+    let text = format!("The `bucketSize` must be between (0, {most}] (current value = {width}).");
+    Err(type_mismatch("VALUE_OUT_OF_RANGE", name, arguments, text)
+        .with("exprName", "`bucketSize`")
+        .with("valueRange", format!("(0, {most}]"))
+        .with("currentValue", width.to_string()))
+}
+
+/// Buckets of a day and more follow the local time, shorter ones the instants.
+fn day_time_bucket(time: i64, width: i64, origin: i64, zone: &Zone) -> Option<i64> {
+    if width < MICROS_PER_DAY {
+        return Some(time - time.checked_sub(origin)?.rem_euclid(width));
+    }
+    let (local, origin) = (zone.to_local(time), zone.to_local(origin));
+    Some(zone.to_utc(local - local.checked_sub(origin)?.rem_euclid(width)))
+}
+
+fn month_bucket(time: i64, width: i64, origin: i64, zone: &Zone) -> Option<i64> {
+    let (local, local_origin) = (zone.to_local(time), zone.to_local(origin));
+    let mut count = whole_months(local_origin, local).div_euclid(width);
+    let start = |count: i64| arithmetic::add_year_month(local_origin, i32::try_from(count * width).ok()?, &Zone::UTC);
+    // Months are cut toward zero, so a time before the origin may lie in the bucket before.
+    if start(count)? > local {
+        count -= 1;
+    }
+    Some(zone.to_utc(start(count)?))
 }
 
 #[cfg(test)]

@@ -7,13 +7,14 @@ use millstream_formats::calendar::{self, Civil};
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::zone::Zone;
 
-use super::columns::{TIME, build_timestamps, expected_time, timestamps, zone_for};
+use super::columns::{TIME, build_timestamps, expected_time, timestamps};
 use super::interval::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND};
+use super::session_zone;
 use crate::bind::{Call, Nullable};
 use crate::coerce::Expected;
 use crate::kernel;
 use crate::rows::{nulls_of, numbers};
-use crate::{FunctionContext, Typed};
+use crate::{FunctionContext, Typed, types};
 
 /// A unit of whole days or longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,16 +104,15 @@ fn cut(us: i64, unit: TimeUnit, zone: &Zone) -> i64 {
     }
 }
 
-/// Builds `date_trunc(unit, time)`; null for an unknown unit.
+/// Builds `date_trunc(unit, time)`, a `timestamp` also for a `timestamp_ntz`; null for an unknown unit.
 pub(super) fn date_trunc(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     let call =
-        Call::new(name, arguments, context, &[Expected::STRING, Expected::AnyTimestamp], 2)?.nullable(Nullable::Always);
-    let result = call.arguments[1].data_type.clone();
-    let zone = zone_for(&result, context)?;
-    Ok(call.kernel(result.clone()).bound_to(zone).arrays(&call.arguments, move |a, rows| {
+        Call::new(name, arguments, context, &[Expected::STRING, Expected::timestamp()], 2)?.nullable(Nullable::Always);
+    let zone = session_zone(context)?;
+    Ok(call.kernel(types::timestamp()).bound_to(zone).arrays(&call.arguments, move |a, rows| {
         let (units, times) = (kernel::string(&a[0])?, timestamps(&a[1])?);
         let mut last: Option<(&str, Option<TimeUnit>)> = None;
-        build_timestamps(rows, nulls_of(a), &result, |row| {
+        build_timestamps(rows, nulls_of(a), &types::timestamp(), |row| {
             let name = units.value(row);
             if last.is_none_or(|(seen, _)| seen != name) {
                 last = Some((name, time_unit(name)));
@@ -149,7 +149,9 @@ fn nanos_of_unit(function: &str, unit: &str) -> Result<i64, SparkError> {
 
 /// Builds `time_trunc(unit, time)`.
 pub(super) fn time_trunc(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
-    let call = Call::new(name, arguments, context, &[Expected::STRING, expected_time()], 2)?.fallible();
+    let call = Call::new(name, arguments, context, &[Expected::STRING, expected_time()], 2)?
+        .nullable(Nullable::Always)
+        .fallible();
     call.with(TIME, |a, rows| {
         let (units, times) = (kernel::string(&a[0])?, kernel::primitive::<Time64NanosecondType>(&a[1])?);
         let value = |row| {
@@ -163,14 +165,17 @@ pub(super) fn time_trunc(name: &str, arguments: &[Typed], context: &FunctionCont
 /// Builds `time_diff(unit, start, end)`: whole units, cut toward zero.
 pub(super) fn time_diff(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     let parameters = [Expected::STRING, expected_time(), expected_time()];
-    Call::new(name, arguments, context, &parameters, 3)?.fallible().with(DataType::Int64, |a, rows| {
-        let units = kernel::string(&a[0])?;
-        let times = [&a[1], &a[2]].map(|array| kernel::primitive::<Time64NanosecondType>(array));
-        let [Ok(starts), Ok(ends)] = times else { return Err(SparkError::internal("time_diff wants times")) };
-        let value =
-            |row| Ok(Some((ends.value(row) - starts.value(row)) / nanos_of_unit("time_diff", units.value(row))?));
-        Ok(Arc::new(numbers::<Int64Type>(rows, nulls_of(a), value)?))
-    })
+    Call::new(name, arguments, context, &parameters, 3)?.nullable(Nullable::Always).fallible().with(
+        DataType::Int64,
+        |a, rows| {
+            let units = kernel::string(&a[0])?;
+            let times = [&a[1], &a[2]].map(|array| kernel::primitive::<Time64NanosecondType>(array));
+            let [Ok(starts), Ok(ends)] = times else { return Err(SparkError::internal("time_diff wants times")) };
+            let value =
+                |row| Ok(Some((ends.value(row) - starts.value(row)) / nanos_of_unit("time_diff", units.value(row))?));
+            Ok(Arc::new(numbers::<Int64Type>(rows, nulls_of(a), value)?))
+        },
+    )
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::{ExceptionClass, SparkError};
 
-use super::cut::{characters, text};
+use super::cut::{characters, string_or_binary, text};
 use crate::arguments::{expect_at_least, expect_count};
 use crate::bind::{Body, Call, Nullable};
 use crate::coerce::{self, Expected};
@@ -255,13 +255,22 @@ pub(super) fn translate(name: &str, arguments: &[Typed], context: &FunctionConte
     })
 }
 
-/// Builds `reverse(text)`.
+/// Builds `reverse` of a text or a binary value.
 pub(super) fn reverse(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     expect_count(name, arguments, &[1])?;
     if matches!(arguments, [a] if matches!(a.data_type, DataType::List(_))) {
         return Err(SparkError::unsupported("reverse of an array"));
     }
-    Call::new(name, arguments, context, &[Expected::STRING], 1)?.with(DataType::Utf8, |a, rows| {
+    let call = Call::new(name, arguments, context, &[string_or_binary()], 1)?;
+    let result = call.arguments[0].data_type.clone();
+    call.with(result, |a, rows| {
+        if *a[0].data_type() == DataType::Binary {
+            let values = kernel::binary(&a[0])?;
+            return binaries(rows, nulls_of(a), |row, out| {
+                out.extend(values.value(row).iter().rev());
+                Ok(true)
+            });
+        }
         let texts = kernel::string(&a[0])?;
         strings(rows, nulls_of(a), |row, out| {
             out.extend(texts.value(row).chars().rev());
@@ -312,7 +321,7 @@ pub(super) fn quote(name: &str, arguments: &[Typed], context: &FunctionContext) 
 }
 
 fn one_string(name: &str, arguments: &[Typed], context: &FunctionContext, body: Body) -> Result<Typed, SparkError> {
-    Call::new(name, arguments, context, &[Expected::STRING], 1)?.with(DataType::Utf8, body)
+    Call::new(name, arguments, context, &[Expected::STRING], 1)?.nullable(Nullable::Always).with(DataType::Utf8, body)
 }
 
 /// Builds `mask(text[, upper[, lower[, digit[, other]]]])`: a null for a kind leaves its characters as they are.
@@ -320,7 +329,7 @@ pub(super) fn mask(name: &str, arguments: &[Typed], context: &FunctionContext) -
     let parameters = vec![Expected::STRING; 5];
     let defaults = [text("X"), text("x"), text("n"), Typed::literal(ScalarValue::Utf8(None))];
     let call =
-        Call::new(name, arguments, context, &parameters, 1)?.default_from(1, &defaults).nullable(Nullable::ByFirst);
+        Call::new(name, arguments, context, &parameters, 1)?.default_from(1, &defaults).nullable(Nullable::Always);
     call.with(DataType::Utf8, |a, rows| {
         let columns = a.iter().map(|array| kernel::string(array)).collect::<Result<Vec<_>, _>>()?;
         let [texts, masks @ ..] = columns.as_slice() else { return Err(SparkError::internal("mask has arguments")) };

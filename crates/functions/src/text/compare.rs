@@ -96,10 +96,13 @@ fn soundex_of(bytes: &[u8], first: u8) -> [u8; 4] {
 
 /// Builds `luhn_check(digits)`.
 pub(super) fn luhn_check(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
-    Call::new(name, arguments, context, &[Expected::STRING], 1)?.with(DataType::Boolean, |a, rows| {
-        let texts = kernel::string(&a[0])?;
-        booleans(rows, nulls_of(a), |row| Ok(Some(has_luhn_digit(texts.value(row)))))
-    })
+    Call::new(name, arguments, context, &[Expected::STRING], 1)?.nullable(Nullable::Always).with(
+        DataType::Boolean,
+        |a, rows| {
+            let texts = kernel::string(&a[0])?;
+            booleans(rows, nulls_of(a), |row| Ok(Some(has_luhn_digit(texts.value(row)))))
+        },
+    )
 }
 
 fn has_luhn_digit(text: &str) -> bool {
@@ -116,20 +119,22 @@ fn has_luhn_digit(text: &str) -> bool {
 
 /// Builds `is_valid_utf8(value)`. Strings are always valid here; a binary value is looked at as it is.
 pub(super) fn is_valid_utf8(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
-    Call::new(name, arguments, context, &[string_or_binary()], 1)?.with(DataType::Boolean, |a, rows| {
-        if *a[0].data_type() == DataType::Utf8 {
-            return booleans(rows, nulls_of(a), |_| Ok(Some(true)));
-        }
-        let values = kernel::binary(&a[0])?;
-        booleans(rows, nulls_of(a), |row| Ok(Some(std::str::from_utf8(values.value(row)).is_ok())))
-    })
+    Call::new(name, arguments, context, &[string_or_binary()], 1)?.nullable(Nullable::Always).with(
+        DataType::Boolean,
+        |a, rows| {
+            if *a[0].data_type() == DataType::Utf8 {
+                return booleans(rows, nulls_of(a), |_| Ok(Some(true)));
+            }
+            let values = kernel::binary(&a[0])?;
+            booleans(rows, nulls_of(a), |row| Ok(Some(std::str::from_utf8(values.value(row)).is_ok())))
+        },
+    )
 }
 
 /// Builds `make_valid_utf8`, `validate_utf8`, `try_validate_utf8`: what is not valid is replaced, an error or null.
 pub(super) fn valid_utf8(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
-    let nullable = if name == "try_validate_utf8" { Nullable::Always } else { Nullable::ByArguments };
     let (repair, fail) = (name == "make_valid_utf8", name == "validate_utf8");
-    let call = Call::new(name, arguments, context, &[string_or_binary()], 1)?.nullable(nullable).fallible();
+    let call = Call::new(name, arguments, context, &[string_or_binary()], 1)?.nullable(Nullable::Always).fallible();
     Ok(call.kernel(DataType::Utf8).bound_to(repair).bound_to(fail).arrays(&call.arguments, move |a, rows| {
         if *a[0].data_type() == DataType::Utf8 {
             return Ok(Arc::clone(&a[0]));
@@ -212,12 +217,12 @@ fn sentences_of(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Runs of letters and digits; an apostrophe, point or comma between two of them does not divide a word.
+/// Runs of letters and digits; an apostrophe, point, comma or hyphen between two of them does not divide a word.
 fn words_of(sentence: &str) -> impl Iterator<Item = &str> {
     let joins = |at: usize, c: char| {
         let before = sentence[..at].chars().next_back().is_some_and(char::is_alphanumeric);
         let after = sentence[at + c.len_utf8()..].chars().next().is_some_and(char::is_alphanumeric);
-        c.is_alphanumeric() || c == '_' || (before && after && matches!(c, '\'' | '\u{2019}' | '.' | ','))
+        c.is_alphanumeric() || c == '_' || (before && after && matches!(c, '\'' | '\u{2019}' | '.' | ',' | '-'))
     };
     let mut bounds = vec![];
     let mut start = None;

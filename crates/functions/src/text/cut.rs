@@ -151,14 +151,17 @@ fn before_delimiter<'a>(text: &'a str, delimiter: &str, count: i32) -> &'a str {
 /// Builds `split_part(text, delimiter, part)`: the part, from 1 or from the end; an empty text if there are fewer.
 pub(super) fn split_part(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     let parameters = [Expected::STRING, Expected::STRING, Expected::INT];
-    Call::new(name, arguments, context, &parameters, 3)?.fallible().with(DataType::Utf8, |a, rows| {
-        let (texts, delimiters) = (kernel::string(&a[0])?, kernel::string(&a[1])?);
-        let parts = kernel::primitive::<Int32Type>(&a[2])?;
-        strings(rows, nulls_of(a), |row, out| {
-            out.push_str(part_of(texts.value(row), delimiters.value(row), parts.value(row))?);
-            Ok(true)
-        })
-    })
+    Call::new(name, arguments, context, &parameters, 3)?.nullable(Nullable::Always).fallible().with(
+        DataType::Utf8,
+        |a, rows| {
+            let (texts, delimiters) = (kernel::string(&a[0])?, kernel::string(&a[1])?);
+            let parts = kernel::primitive::<Int32Type>(&a[2])?;
+            strings(rows, nulls_of(a), |row, out| {
+                out.push_str(part_of(texts.value(row), delimiters.value(row), parts.value(row))?);
+                Ok(true)
+            })
+        },
+    )
 }
 
 fn part_of<'a>(text: &'a str, delimiter: &str, part: i32) -> Result<&'a str, SparkError> {

@@ -8,7 +8,7 @@ use arrow::datatypes::{
 use millstream_formats::condition::SparkError;
 
 use super::java_format::{Format, Value};
-use crate::arguments::{expect_at_least, expect_count};
+use crate::arguments::{expect_at_least, expect_count, unexpected_input};
 use crate::bind::{Call, Nullable};
 use crate::coerce::{self, Expected};
 use crate::kernel;
@@ -159,6 +159,9 @@ const PLACES_MAX: usize = 340;
 /// Builds `format_number(value, places)` and `format_number(value, pattern)`.
 pub(super) fn format_number(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     expect_count(name, arguments, &[2])?;
+    if arguments[0].data_type == DataType::Utf8 {
+        return Err(unexpected_input(name, arguments, 0, "\"NUMERIC\""));
+    }
     let format = Expected::OneOf(vec![Expected::INT, Expected::STRING]);
     let call =
         Call::new(name, arguments, context, &[Expected::Numeric, format], 2)?.nullable(Nullable::Always).fallible();

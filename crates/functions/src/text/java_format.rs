@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use millstream_formats::condition::{ExceptionClass, SparkError};
-use millstream_formats::text::{write_decimal, write_decimal_plain, write_f32, write_f64};
+use millstream_formats::text::{write_decimal, write_f32, write_f64};
 
 /// An argument.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,7 +33,7 @@ impl Value<'_> {
             Value::Integer(..) => "java.lang.Long",
             Value::Float(_) => "java.lang.Float",
             Value::Double(_) => "java.lang.Double",
-            Value::Decimal(..) => "java.math.BigDecimal",
+            Value::Decimal(..) => "org.apache.spark.sql.types.Decimal",
         }
     }
 }
@@ -78,6 +78,17 @@ pub(super) struct Format {
 
 fn illegal(message: String) -> SparkError {
     SparkError::plain(ExceptionClass::IllegalArgument, message)
+}
+
+fn zero_index() -> SparkError {
+    SparkError::new(
+        ExceptionClass::Analysis,
+        "INVALID_PARAMETER_VALUE.ZERO_INDEX",
+        "22023",
+        "The value of parameter(s) `strfmt` in `format_string` is invalid: expects %1$, %2$ and so on, but got %0$.",
+    )
+    .with("parameter", "`strfmt`")
+    .with("functionName", "`format_string`")
 }
 
 /// Widths and precisions beyond this are refused, so that a format cannot ask for gigabytes.
@@ -164,7 +175,7 @@ impl Specifier {
                 .parse()
                 .map_err(|_| illegal(format!("Illegal format argument index = {}", &rest[..digits])))?;
             if number == 0 {
-                return Err(illegal("Illegal format argument index = 0".into()));
+                return Err(zero_index());
             }
             specifier.argument = Argument::Number(number);
             rest = &rest[digits + 1..];
@@ -269,11 +280,6 @@ impl Specifier {
             ('x' | 'X', Value::Integer(value, bits)) => self.bits(&format!("{:x}", unsigned(value, bits)), "0x", out),
             ('e' | 'E' | 'f' | 'g' | 'G', Value::Float(value)) => self.float(f64::from(value), out),
             ('e' | 'E' | 'f' | 'g' | 'G', Value::Double(value)) => self.float(value, out),
-            ('e' | 'E' | 'f' | 'g' | 'G', Value::Decimal(value, scale)) => {
-                let mut plain = String::new();
-                write_decimal_plain(value, scale, &mut plain);
-                self.decimal(value < 0, &Decimal::of_plain(plain.trim_start_matches('-')), out);
-            }
             _ => return Err(mismatch()),
         }
         Ok(())
@@ -401,12 +407,6 @@ impl Decimal {
         if digits.is_empty() { Self { digits, point: 0 } } else { Self { digits, point } }
     }
 
-    /// Of `12.50`.
-    fn of_plain(text: &str) -> Self {
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        Self::normal(&format!("{whole}{fraction}"), whole.len() as i64)
-    }
-
     /// The shortest digits that read back as the same double: what Java rounds, too.
     fn of_double(value: f64) -> Self {
         let text = format!("{value:e}");
@@ -495,7 +495,7 @@ mod tests {
         );
         assert_eq!(shown("%2$s %1$s %<s", &[Value::Text("a"), Value::Text("b")]), "b a a");
         assert_eq!(shown("%b %c %% %s", &[Value::Boolean(true), int(65), Value::Null]), "true A % null");
-        assert_eq!(shown("%s %.1f", &[double(1e10), Value::Decimal(12_345, 3)]), "1.0E10 12.3");
+        assert_eq!(shown("%s %s", &[double(1e10), Value::Decimal(12_345, 3)]), "1.0E10 12.345");
         assert_eq!(shown("%08.2f", &[double(-3.14159)]), "-0003.14");
     }
 

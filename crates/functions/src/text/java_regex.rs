@@ -4,8 +4,7 @@
 //! line terminator of Unicode, `\Q…\E` quotes, and so on. Matching takes linear time; in exchange, look-around,
 //! back-references, atomic groups and possessive quantifiers are refused as unsupported.
 //!
-//! Known differences: `$` and `\Z` match at the very end only, not also before a final line terminator; `(?i)` folds all of
-//! Unicode, not only ASCII; canonical equivalence does not exist.
+//! Known differences: `(?i)` folds all of Unicode, not only ASCII; canonical equivalence does not exist.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -21,7 +20,12 @@ pub enum Pattern {
     /// Plain text without any operator.
     Literal(String),
     /// A regular expression proper.
-    Linear(regex::Regex),
+    Linear {
+        /// The translated pattern.
+        regex: regex::Regex,
+        /// Whether it has a `$` or `\Z`, which also match before a line terminator at the end.
+        end_anchor: bool,
+    },
 }
 
 /// Why a pattern cannot be used.
@@ -51,7 +55,8 @@ impl Pattern {
         if let Some(literal) = translation.literal {
             return Ok(Pattern::Literal(literal));
         }
-        regex::Regex::new(&translation.text).map(Pattern::Linear).map_err(|e| PatternError::Invalid(e.to_string()))
+        let regex = regex::Regex::new(&translation.text).map_err(|e| PatternError::Invalid(e.to_string()))?;
+        Ok(Pattern::Linear { regex, end_anchor: translation.end_anchor })
     }
 
     /// The first match that begins at `start` or later.
@@ -61,14 +66,19 @@ impl Pattern {
                 let found = text.get(start..).and_then(|t| t.find(literal.as_str()));
                 Ok(found.map(|at| start + at..start + at + literal.len()))
             }
-            Pattern::Linear(regex) => Ok(regex.find_at(text, start).map(|m| m.range())),
+            Pattern::Linear { regex, end_anchor } => {
+                let found = regex.find_at(text, start).map(|m| m.range());
+                let Some(body) = without_terminator(text, *end_anchor, start) else { return Ok(found) };
+                let earlier = regex.find_at(body, start).map(|m| m.range());
+                Ok(first_of(found, earlier, |range| range.start))
+            }
         }
     }
 
     /// Whether there is a match anywhere.
     pub fn is_match(&self, text: &str) -> Result<bool, SparkError> {
         match self {
-            Pattern::Linear(regex) => Ok(regex.is_match(text)),
+            Pattern::Linear { regex, end_anchor: false } => Ok(regex.is_match(text)),
             _ => Ok(self.find_at(text, 0)?.is_some()),
         }
     }
@@ -77,8 +87,14 @@ impl Pattern {
     pub fn groups_at(&self, text: &str, start: usize) -> Result<Option<Groups>, SparkError> {
         match self {
             Pattern::Literal(_) => Ok(self.find_at(text, start)?.map(|found| vec![Some(found)])),
-            Pattern::Linear(regex) => {
-                Ok(regex.captures_at(text, start).map(|c| c.iter().map(|g| g.map(|g| g.range())).collect()))
+            Pattern::Linear { regex, end_anchor } => {
+                let groups = |text| -> Option<Groups> {
+                    regex.captures_at(text, start).map(|c| c.iter().map(|g| g.map(|g| g.range())).collect())
+                };
+                let found = groups(text);
+                let Some(body) = without_terminator(text, *end_anchor, start) else { return Ok(found) };
+                let begin = |groups: &Groups| groups.first().cloned().flatten().map_or(usize::MAX, |range| range.start);
+                Ok(first_of(found, groups(body), begin))
             }
         }
     }
@@ -87,7 +103,7 @@ impl Pattern {
     pub fn group_count(&self) -> usize {
         match self {
             Pattern::Literal(_) => 0,
-            Pattern::Linear(regex) => regex.captures_len() - 1,
+            Pattern::Linear { regex, .. } => regex.captures_len() - 1,
         }
     }
 
@@ -95,7 +111,7 @@ impl Pattern {
     pub fn group_named(&self, name: &str) -> Option<usize> {
         match self {
             Pattern::Literal(_) => None,
-            Pattern::Linear(regex) => regex.capture_names().position(|n| n == Some(name)),
+            Pattern::Linear { regex, .. } => regex.capture_names().position(|n| n == Some(name)),
         }
     }
 
@@ -115,6 +131,25 @@ impl Pattern {
             }
         }
         Ok(())
+    }
+}
+
+/// The text before a line terminator at its end, if the search may end there.
+fn without_terminator(text: &str, end_anchor: bool, start: usize) -> Option<&str> {
+    if !end_anchor {
+        return None;
+    }
+    let body =
+        text.strip_suffix("\r\n").or_else(|| text.strip_suffix(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']))?;
+    (start <= body.len()).then_some(body)
+}
+
+/// The match that begins first; of two that begin at one place the one in the whole text.
+fn first_of<T>(whole: Option<T>, body: Option<T>, start: impl Fn(&T) -> usize) -> Option<T> {
+    match (whole, body) {
+        (Some(whole), Some(body)) if start(&body) < start(&whole) => Some(body),
+        (None, body) => body,
+        (whole, _) => whole,
     }
 }
 
@@ -198,6 +233,7 @@ struct Translation {
     text: String,
     literal: Option<String>,
     backtracking: Option<&'static str>,
+    end_anchor: bool,
 }
 
 /// Walks over a Java pattern and writes the Rust pattern.
@@ -211,6 +247,7 @@ struct Translator<'a> {
     backtracking: Option<&'static str>,
     /// `(?s)` in force, for each open group.
     dot_all: Vec<bool>,
+    end_anchor: bool,
     /// Depth of `[`.
     class_depth: usize,
     /// Whether the last thing written was a quantifier, which a `+` then makes possessive.
@@ -226,6 +263,7 @@ impl<'a> Translator<'a> {
             literal: Some(String::new()),
             backtracking: None,
             dot_all: vec![false],
+            end_anchor: false,
             class_depth: 0,
             after_quantifier: false,
         }
@@ -241,7 +279,7 @@ impl<'a> Translator<'a> {
             }
         }
         let literal = self.literal.filter(|l| !l.is_empty());
-        Ok(Translation { text: self.out, literal, backtracking: self.backtracking })
+        Ok(Translation { text: self.out, literal, backtracking: self.backtracking, end_anchor: self.end_anchor })
     }
 
     fn next(&mut self) -> Option<char> {
@@ -336,7 +374,11 @@ impl<'a> Translator<'a> {
                 self.out.push_str(bounds);
                 self.after_quantifier = true;
             }
-            '^' | '$' | '|' => self.operator(c.encode_utf8(&mut [0; 4])),
+            '$' => {
+                self.end_anchor = true;
+                self.operator("$");
+            }
+            '^' | '|' => self.operator(c.encode_utf8(&mut [0; 4])),
             _ => self.plain(c),
         }
     }
@@ -429,7 +471,10 @@ impl<'a> Translator<'a> {
                 self.operator("\\");
                 self.out.push(c);
             }
-            'Z' => self.operator(r"\z"),
+            'Z' => {
+                self.end_anchor = true;
+                self.operator("$");
+            }
             'G' => return Err(r"`\G` is not supported".into()),
             'R' => self.operator(LINE_BREAK),
             'X' => return Err(r"`\X` is not supported".into()),
@@ -585,6 +630,14 @@ mod tests {
     #[test]
     fn an_empty_match_may_follow_a_match() {
         assert_eq!(matches("a*", "baab"), ["", "aa", "", ""]);
+    }
+
+    #[test]
+    fn the_end_is_also_before_a_final_line_terminator() {
+        assert_eq!(matches("a$", "a\n"), ["a"]);
+        assert_eq!(matches("a\n?$", "a\n"), ["a\n"]);
+        assert_eq!(matches(r"a\Z", "a\r\n"), ["a"]);
+        assert!(matches("a$", "a\nb").is_empty());
     }
 
     #[test]

@@ -9,11 +9,12 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 
 use super::cut::{int, text};
 use super::java_regex::{Groups, Pattern, PatternColumn, next_start};
+use crate::arguments::expect_at_least;
 use crate::bind::{Call, Nullable};
 use crate::coerce::Expected;
 use crate::kernel;
 use crate::rows::{booleans, nulls_of, numbers, string_lists, strings};
-use crate::{FunctionContext, Typed, types};
+use crate::{Function, FunctionContext, Typed, types};
 
 const TWO: [Expected; 2] = [Expected::STRING, Expected::STRING];
 const THREE: [Expected; 3] = [Expected::STRING, Expected::STRING, Expected::INT];
@@ -78,8 +79,8 @@ pub(super) fn substr(name: &str, arguments: &[Typed], context: &FunctionContext)
     })
 }
 
-/// Builds `regexp_instr(text, pattern[, group])`: where the first match begins, from 1, in UTF-16 units as Java counts; the
-/// group has no influence but that its null makes the result null.
+/// Builds `regexp_instr(text, pattern[, group])`: where the first match begins, in characters from 1; the group has no
+/// influence but that its null makes the result null.
 pub(super) fn instr(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     let call = Call::new(name, arguments, context, &THREE, 2)?.default_from(2, &[int(0)]);
     call.with(DataType::Int32, |a, rows| {
@@ -87,7 +88,7 @@ pub(super) fn instr(name: &str, arguments: &[Typed], context: &FunctionContext) 
         let value = |row| {
             let (text, pattern) = columns.row(row)?;
             let start = pattern.find_at(text, 0)?.map(|found| found.start);
-            Ok(Some(start.map_or(0, |at| text[..at].encode_utf16().count() as i32 + 1)))
+            Ok(Some(start.map_or(0, |at| text[..at].chars().count() as i32 + 1)))
         };
         Ok(Arc::new(numbers::<Int32Type>(rows, nulls_of(a), value)?))
     })
@@ -175,24 +176,46 @@ pub(super) fn replace(name: &str, arguments: &[Typed], context: &FunctionContext
     }
     call.with(DataType::Utf8, |a, rows| {
         let mut columns = Columns::new(a, "regexp_replace")?;
+        let patterns = columns.patterns;
         let (replacements, positions) = (kernel::string(&a[2])?, kernel::primitive::<Int32Type>(&a[3])?);
         let mut last: Option<(&str, Replacement)> = None;
         strings(rows, nulls_of(a), |row, out| {
             let (text, pattern) = columns.row(row)?;
             let replacement = replacements.value(row);
             if last.as_ref().is_none_or(|(seen, _)| *seen != replacement) {
-                last = Some((replacement, Replacement::parse(replacement)?));
+                let parsed = Replacement::parse(replacement);
+                last =
+                    Some((replacement, parsed.map_err(|_| cannot_replace(text, patterns.value(row), replacement, 1))?));
             }
             let skip = usize::try_from(positions.value(row)).unwrap_or(1).saturating_sub(1);
             let start = text.char_indices().nth(skip).map_or(text.len(), |(at, _)| at);
             out.push_str(&text[..start]);
+            let failed = |_| cannot_replace(text, patterns.value(row), replacement, skip + 1);
             match &last {
-                Some((_, parsed)) if skip == 0 || start < text.len() => parsed.apply(&text[start..], pattern, out)?,
+                Some((_, parsed)) if skip == 0 || start < text.len() => {
+                    parsed.apply(&text[start..], pattern, out).map_err(failed)?;
+                }
                 _ => out.push_str(&text[start..]),
             }
             Ok(true)
         })
     })
+}
+
+fn cannot_replace(source: &str, pattern: &str, replacement: &str, position: usize) -> SparkError {
+    SparkError::new(
+        ExceptionClass::Runtime,
+        "INVALID_REGEXP_REPLACE",
+        "22023",
+        format!(
+            "Could not perform regexp_replace for source = \"{source}\", pattern = \"{pattern}\", replacement = \
+             \"{replacement}\" and position = {position}."
+        ),
+    )
+    .with("source", source)
+    .with("pattern", pattern)
+    .with("replacement", replacement)
+    .with("position", position.to_string())
 }
 
 fn position_out_of_range(name: &str, arguments: &[Typed], position: i32) -> SparkError {
@@ -320,6 +343,29 @@ pub(super) fn like(name: &str, arguments: &[Typed], context: &FunctionContext) -
             Ok(last.as_ref().map(|(_, compiled)| compiled.matches(texts.value(row))))
         })
     }))
+}
+
+/// Builds `likeany`, `likeall`, `notlikeany`, `notlikeall`: `(text, pattern, …)`, what `LIKE ANY` and its kin become.
+pub(super) fn like_many(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
+    expect_at_least(name, arguments, 2)?;
+    let (negated, any) = (name.starts_with("not"), name.ends_with("any"));
+    let call = |name: &str, arguments: &[Typed]| match crate::lookup(name) {
+        Some(Function::Scalar(build)) => build(name, arguments, context),
+        _ => Err(SparkError::unsupported(format!("The operator `{name}`"))),
+    };
+    let mut result: Option<Typed> = None;
+    for pattern in &arguments[1..] {
+        let mut test = like("like", &[arguments[0].clone(), pattern.clone()], context)?;
+        if negated {
+            test = call("not", &[test])?;
+        }
+        result = Some(match result {
+            None => test,
+            Some(before) => call(if any { "or" } else { "and" }, &[before, test])?,
+        });
+    }
+    let result = result.ok_or_else(|| SparkError::internal("LIKE without patterns"))?;
+    Ok(Typed { nullable: true, ..result })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use millstream_formats::condition::SparkError;
 
 use super::cut::{int, string_or_binary};
 use crate::arguments::different_operands;
-use crate::bind::{Body, Call};
+use crate::bind::{Body, Call, Nullable};
 use crate::coerce::Expected;
 use crate::kernel;
 use crate::rows::{booleans, nulls_of, numbers};
@@ -41,7 +41,7 @@ pub(super) fn instr(name: &str, arguments: &[Typed], context: &FunctionContext) 
     })
 }
 
-/// Builds `locate(needle, text[, start])`, `position`, `charindex`; a null start finds nothing.
+/// Builds `locate(needle, text[, start])`, `position`; a null start finds nothing.
 pub(super) fn locate(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     let parameters = [Expected::STRING, Expected::STRING, Expected::INT];
     let call = Call::new(name, arguments, context, &parameters, 2)?.default_from(2, &[int(1)]);
@@ -69,7 +69,9 @@ fn test_bytes(name: &str, arguments: &[Typed], context: &FunctionContext, body: 
     if call.arguments[0].data_type != call.arguments[1].data_type {
         return Err(different_operands(name, &call.arguments));
     }
-    call.with(DataType::Boolean, body)
+    // Spark evaluates these for binary values in another way, which it always takes for nullable.
+    let binary = call.arguments[0].data_type == DataType::Binary;
+    call.nullable(if binary { Nullable::Always } else { Nullable::ByArguments }).with(DataType::Boolean, body)
 }
 
 /// Applies a test to the bytes of two strings or two binary values.

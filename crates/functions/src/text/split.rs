@@ -9,7 +9,7 @@ use arrow::array::{Array, ArrayRef, StringArray};
 use arrow::datatypes::{DataType, Int32Type};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::scalar::ScalarValue;
-use millstream_formats::condition::SparkError;
+use millstream_formats::condition::{ExceptionClass, SparkError};
 
 use super::java_regex::{Pattern, PatternColumn, next_start};
 use crate::arguments::expect_count;
@@ -91,7 +91,14 @@ impl<'a> Separator<'a> {
         if pattern.is_empty() {
             return Ok(Separator::Empty);
         }
-        Ok(match compiled.get("split", pattern)? {
+        // `split` alone lets Java's own exception through.
+        let invalid = |error: SparkError| match error.condition() {
+            Some("INVALID_PARAMETER_VALUE.PATTERN") => {
+                SparkError::plain(ExceptionClass::IllegalArgument, format!("Invalid regular expression '{pattern}'"))
+            }
+            _ => error,
+        };
+        Ok(match compiled.get("split", pattern).map_err(invalid)? {
             Pattern::Literal(literal) => match literal.as_bytes() {
                 [byte] => Separator::Byte(*byte),
                 bytes => Separator::Text(memchr::memmem::Finder::new(bytes)),

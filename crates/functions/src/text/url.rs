@@ -60,6 +60,9 @@ impl<'a> Uri<'a> {
             rest = before;
         }
         if let Some(after) = rest.strip_prefix("//") {
+            if after.is_empty() {
+                return None;
+            }
             let end = after.find('/').unwrap_or(after.len());
             uri.set_authority(&after[..end])?;
             rest = &after[end..];
@@ -172,7 +175,7 @@ fn invalid_url(url: &str) -> SparkError {
 
 /// Builds `url_encode(text)`: as HTML forms do, a blank becomes `+`.
 pub(super) fn url_encode(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
-    Call::new(name, arguments, context, &[Expected::STRING], 1)?.nullable(Nullable::ByArguments).with(
+    Call::new(name, arguments, context, &[Expected::STRING], 1)?.nullable(Nullable::Always).with(
         DataType::Utf8,
         |a, rows| {
             let texts = kernel::string(&a[0])?;
@@ -197,8 +200,7 @@ pub(super) fn url_encode(name: &str, arguments: &[Typed], context: &FunctionCont
 /// Builds `url_decode`, `try_url_decode`.
 pub(super) fn url_decode(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     let lenient = name == "try_url_decode";
-    let nullable = if lenient { Nullable::Always } else { Nullable::ByArguments };
-    let call = Call::new(name, arguments, context, &[Expected::STRING], 1)?.nullable(nullable).fallible();
+    let call = Call::new(name, arguments, context, &[Expected::STRING], 1)?.nullable(Nullable::Always).fallible();
     Ok(call.kernel(DataType::Utf8).bound_to(lenient).arrays(&call.arguments, move |a: &[ArrayRef], rows| {
         let texts = kernel::string(&a[0])?;
         let mut bytes = vec![];

@@ -117,6 +117,8 @@ enum Fault {
     WeekBased(char),
     Illegal(char),
     TooLong(String),
+    /// Java knows it, this engine does not.
+    Unsupported(&'static str),
     Other,
 }
 
@@ -158,15 +160,19 @@ fn check_letters(pattern: &str, purpose: Purpose) -> Result<(), Fault> {
 }
 
 fn refuse(pattern: &str, fault: &Fault) -> SparkError {
+    if let Fault::Unsupported(what) = fault {
+        return SparkError::unsupported(format!("{what} in the pattern '{pattern}'"));
+    }
     let known_before = unquoted(pattern)
         .flat_map(str::chars)
         .all(|c| !c.is_ascii_alphabetic() || "GyMwWDdFEaHkKhmsSzZYuXL".contains(c));
     if known_before && pattern.matches('\'').count() % 2 == 0 {
         return recognised_before(pattern);
     }
+    let class = if matches!(fault, Fault::Other) { ExceptionClass::Runtime } else { ExceptionClass::IllegalArgument };
     let invalid = |subclass: &str, text: String| {
         SparkError::new(
-            ExceptionClass::IllegalArgument,
+            class,
             &format!("INVALID_DATETIME_PATTERN.{subclass}"),
             "22007",
             format!("Unrecognized datetime pattern: {pattern}. {text}"),
@@ -192,7 +198,7 @@ fn refuse(pattern: &str, fault: &Fault) -> SparkError {
             let text = format!("Too many letters in datetime pattern: {style}. Please reduce pattern length.");
             invalid("LENGTH", text)
         }
-        Fault::Other => invalid(
+        Fault::Unsupported(_) | Fault::Other => invalid(
             "WITH_SUGGESTION",
             "You can form a valid datetime pattern with the guide from \
              'https://spark.apache.org/docs/latest/sql-ref-datetime-pattern.html'."
@@ -347,6 +353,7 @@ impl<'a> Compiler<'a> {
             }
             ('V', 2) => self.push(Item::ZoneId),
             ('z', 1..=3) => self.push(Item::ZoneName),
+            ('z', 4) => return Err(Fault::Unsupported("the full name of a time zone (`zzzz`)")),
             ('O', 1 | 4) => self.push(Item::GmtOffset(short_or_full(count))),
             ('Z', 4) => self.push(Item::GmtOffset(Style::Full)),
             ('X' | 'x' | 'Z', 1..=5) => self.push(Item::Offset(offset_form(letter, count))),
