@@ -126,7 +126,7 @@ fn inline(name: &str, arguments: &[Typed], _: &FunctionContext) -> Result<Typed,
 }
 
 /// A field of structs, null where the struct is.
-fn under_nulls_of(rows: &StructArray, column: &ArrayRef) -> Result<ArrayRef, SparkError> {
+pub(super) fn under_nulls_of(rows: &StructArray, column: &ArrayRef) -> Result<ArrayRef, SparkError> {
     if rows.null_count() == 0 {
         return Ok(Arc::clone(column));
     }
