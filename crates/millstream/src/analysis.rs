@@ -129,10 +129,12 @@ pub(crate) fn source_spec(session: &Session, read: &DataSourceRead) -> Result<So
     let schema = read.schema.as_deref().filter(|s| !s.is_empty()).map(sql::parse_schema).transpose()?;
     let format = read.format.clone().filter(|f| !f.is_empty()).unwrap_or_else(default);
     if read.options.keys().any(|k| k.eq_ignore_ascii_case("path")) && !read.paths.is_empty() {
-        return Err(SparkError::plain(
+        return Err(SparkError::new(
             ExceptionClass::Analysis,
+            "_LEGACY_ERROR_TEMP_1188",
+            "",
             "There is a 'path' option set and load() is called with a path parameter. Either remove the path option, or call \
-             load() without the parameter.",
+             load() without the parameter. To ignore this check, set 'spark.sql.legacy.pathOptionBehavior.enabled' to 'true'.",
         ));
     }
     Ok(SourceSpec {

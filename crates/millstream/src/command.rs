@@ -12,7 +12,7 @@ use millstream_plan::{sql, unsupported};
 
 use crate::session::{Rows, Session};
 use crate::tables::{TableEntry, View, qualified, table_not_found};
-use crate::write::{FileTarget, write_files};
+use crate::write::{self, FileTarget};
 
 /// Runs a command; its rows, if it has any.
 pub(crate) fn run(session: &Session, command: Command) -> Result<Option<Rows>, SparkError> {
@@ -20,7 +20,7 @@ pub(crate) fn run(session: &Session, command: Command) -> Result<Option<Rows>, S
         Command::CreateView { name, columns, input, global, replace } => {
             create_view(session, &name, columns, input, global, replace).map(|()| None)
         }
-        Command::Write(write) => self::write(session, &write).map(|()| None),
+        Command::Write(write) => save(session, &write).map(|()| None),
         Command::Insert { table, columns, input, overwrite } => {
             insert(session, &table, &columns, input, overwrite).map(|()| None)
         }
@@ -108,7 +108,7 @@ fn already_exists(condition: &str, kind: &str, name: &str) -> SparkError {
     .with("relationName", quoted)
 }
 
-fn write(session: &Session, write: &Write) -> Result<(), SparkError> {
+fn save(session: &Session, write: &Write) -> Result<(), SparkError> {
     if write.bucket_by.is_some() && !matches!(write.target, WriteTarget::Table(_)) {
         return Err(SparkError::plain(ExceptionClass::Analysis, "'save' does not support bucketBy right now."));
     }
@@ -116,19 +116,16 @@ fn write(session: &Session, write: &Write) -> Result<(), SparkError> {
     unsupported::check_batch(&resolved)?;
     let default = || session.conf().get_option("spark.sql.sources.default").unwrap_or_else(|| "parquet".into());
     let format = write.format.clone().filter(|f| !f.is_empty()).unwrap_or_else(default);
-    let target = |path: &str, mode| FileTarget {
+    let target = |path: Option<&str>, mode| FileTarget {
         format: format.clone(),
-        path: path.to_string(),
+        path: path.map(str::to_string),
         mode,
         options: write.options.clone(),
         partition_by: write.partition_by.clone(),
     };
     match &write.target {
-        WriteTarget::Path(path) => write_files(session, &resolved, target(path, write.mode)),
-        WriteTarget::None => match write.options.iter().find(|(k, _)| k.eq_ignore_ascii_case("path")) {
-            Some((_, path)) => write_files(session, &resolved, target(path, write.mode)),
-            None => write_files(session, &resolved, target("", write.mode)),
-        },
+        WriteTarget::Path(path) => write::write(session, &resolved, target(Some(path), write.mode)),
+        WriteTarget::None => write::write(session, &resolved, target(None, write.mode)),
         WriteTarget::Insert(table) => {
             insert(session, table, &[], write.input.clone(), write.mode == SaveMode::Overwrite)
         }
@@ -147,7 +144,7 @@ fn write(session: &Session, write: &Write) -> Result<(), SparkError> {
             let external = given.is_some();
             let path =
                 given.unwrap_or_else(|| session.engine.tables.directory(&database, &table).display().to_string());
-            write_files(session, &resolved, target(&path, SaveMode::Overwrite))?;
+            write::write(session, &resolved, target(Some(&path), SaveMode::Overwrite))?;
             let entry = TableEntry {
                 name: table,
                 format,
@@ -185,12 +182,12 @@ fn insert(
     let mode = if overwrite { SaveMode::Overwrite } else { SaveMode::Append };
     let target = FileTarget {
         format: entry.format,
-        path: entry.path,
+        path: Some(entry.path),
         mode,
         options: entry.options,
         partition_by: entry.partition_by,
     };
-    write_files(session, &resolved, target)
+    write::write(session, &resolved, target)
 }
 
 /// Columns by position (or by the names given), cast to those of the table.
@@ -220,6 +217,7 @@ fn create_table(session: &Session, new: NewTable, input: Option<Relation>) -> Re
         return Err(already_exists("TABLE_OR_VIEW_ALREADY_EXISTS", "table or view", &table));
     }
     let resolved = input.map(|input| session.analyze(&input)).transpose()?;
+    resolved.as_ref().map(unsupported::check_batch).transpose()?;
     let schema = match &resolved {
         Some(resolved) => Some(nullable(&resolved.schema())),
         None if new.schema.is_empty() => None,
@@ -242,12 +240,12 @@ fn create_table(session: &Session, new: NewTable, input: Option<Relation>) -> Re
     if let Some(resolved) = &resolved {
         let target = FileTarget {
             format: format.clone(),
-            path: path.clone(),
+            path: Some(path.clone()),
             mode: SaveMode::Overwrite,
             options: new.options.clone(),
             partition_by: new.partition_by.clone(),
         };
-        write_files(session, resolved, target)?;
+        write::write(session, resolved, target)?;
     }
     let entry = TableEntry {
         name: table,

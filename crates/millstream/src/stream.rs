@@ -142,8 +142,10 @@ impl Session {
                 let dir = std::env::temp_dir().join(format!("temporary-{}", Uuid::new_v4()));
                 Ok((dir, true))
             }
-            None => Err(SparkError::plain(
+            None => Err(SparkError::new(
                 ExceptionClass::Analysis,
+                "_LEGACY_ERROR_TEMP_1298",
+                "",
                 "checkpointLocation must be specified either through option(\"checkpointLocation\", ...) or \
                  SparkSession.conf.set(\"spark.sql.streaming.checkpointLocation\", ...).",
             )),

@@ -1,25 +1,49 @@
 //! Writing the rows of a batch query to files.
 
+use millstream_connectors::{WriteSpec, write_files};
 use millstream_formats::condition::SparkError;
 use millstream_plan::ir::{Options, SaveMode};
 use millstream_plan::resolved::ResolvedPlan;
 
+use crate::analysis::connector_conf;
 use crate::session::Session;
 
 /// Where rows go.
 pub(crate) struct FileTarget {
     pub(crate) format: String,
-    /// Directory; may be empty for formats that need none (`noop`).
-    pub(crate) path: String,
+    /// Directory; none if only the options may have it.
+    pub(crate) path: Option<String>,
     pub(crate) mode: SaveMode,
     pub(crate) options: Options,
     pub(crate) partition_by: Vec<String>,
 }
 
-/// Runs a query and writes its rows.
+/// Runs a query and writes its rows; the format `noop` only runs it.
 ///
 /// # Errors
 /// What the query or the writer says; files of a failed write are removed.
-pub(crate) fn write_files(_session: &Session, _resolved: &ResolvedPlan, target: FileTarget) -> Result<(), SparkError> {
-    Err(SparkError::unsupported(format!("Writing a batch as `{}`", target.format)))
+pub(crate) fn write(session: &Session, resolved: &ResolvedPlan, target: FileTarget) -> Result<(), SparkError> {
+    if target.format.eq_ignore_ascii_case("noop") {
+        return session.execute_resolved(resolved)?.collect().map(|_| ());
+    }
+    let spec = WriteSpec {
+        format: target.format,
+        options: target.options.iter().collect(),
+        path: target.path,
+        partition_by: target.partition_by,
+        schema: resolved.schema(),
+        mode: match target.mode {
+            SaveMode::ErrorIfExists => millstream_connectors::SaveMode::ErrorIfExists,
+            SaveMode::Append => millstream_connectors::SaveMode::Append,
+            SaveMode::Overwrite => millstream_connectors::SaveMode::Overwrite,
+            SaveMode::Ignore => millstream_connectors::SaveMode::Ignore,
+        },
+        conf: connector_conf(session),
+    };
+    let Some(mut writer) = write_files(&spec)? else { return Ok(()) };
+    let mut rows = session.execute_resolved(resolved)?;
+    while let Some(batch) = rows.next() {
+        writer.write(0, batch?)?;
+    }
+    writer.commit()
 }
