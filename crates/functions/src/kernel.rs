@@ -167,6 +167,11 @@ pub fn is_fallible(expr: &Expr) -> bool {
     .unwrap_or(true)
 }
 
+/// Whether a function must be told which task runs it, see [`crate::task`].
+pub fn is_per_task(function: &ScalarUDF) -> bool {
+    as_kernel(function).is_some_and(|k| k.per_task)
+}
+
 /// The kernel behind a function of DataFusion, if it is one.
 pub(crate) fn as_kernel(function: &ScalarUDF) -> Option<&Kernel> {
     let inner: &dyn Any = function.inner().as_ref();
@@ -177,11 +182,6 @@ impl Kernel {
     /// The name given to [`Kernel::new`].
     pub(crate) fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Whether it must be told which task runs it.
-    pub(crate) fn is_per_task(&self) -> bool {
-        self.per_task
     }
 
     /// Type of the result.

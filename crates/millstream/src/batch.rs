@@ -19,6 +19,7 @@ use futures::StreamExt;
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_functions::kernel::from_datafusion;
 use millstream_operators::planner::{NodePlanner, observed};
+use millstream_operators::task::ScopeTasks;
 use millstream_plan::resolved::ResolvedPlan;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -163,8 +164,12 @@ pub(crate) fn session_state(parallelism: usize) -> SessionState {
     options.sql_parser.enable_ident_normalization = false;
     // Column metadata (the event-time mark) differs between logical and physical schemas.
     options.execution.skip_physical_aggregate_schema_check = true;
-    let state =
-        SessionStateBuilder::new().with_config(config).with_default_features().with_analyzer_rules(Vec::new()).build();
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_analyzer_rules(Vec::new())
+        .with_physical_optimizer_rule(Arc::new(ScopeTasks))
+        .build();
     SessionContext::new_with_state(state).state()
 }
 

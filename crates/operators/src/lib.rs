@@ -23,6 +23,7 @@ mod session;
 mod stores;
 pub mod stream_plan;
 mod tail;
+pub mod task;
 #[cfg(test)]
 mod tests;
 mod whole;

@@ -26,6 +26,7 @@ use crate::planner::NodePlanner;
 use crate::query::{ComputeRuntime, StreamQuery};
 use crate::scan::{ScanSlot, StreamLeaf};
 use crate::stream_plan::{Batch, OutputMode, StreamPlan, StreamSettings};
+use crate::task::ScopeTasks;
 
 /// Rules that would take a streaming leaf out of the plan, or change what an aggregation keeps.
 const RULES_LEFT_OUT: &[&str] =
@@ -87,7 +88,11 @@ fn session(settings: &StreamSettings) -> SessionState {
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     options.execution.skip_physical_aggregate_schema_check = true;
     options.execution.collect_statistics = false;
-    SessionStateBuilder::new().with_config(config).with_default_features().build()
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(ScopeTasks))
+        .build()
 }
 
 fn optimise(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {

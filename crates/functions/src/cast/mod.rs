@@ -29,7 +29,6 @@ use crate::{FunctionContext, Typed};
 
 pub(crate) use failure::decimal_out_of_range;
 pub use failure::sql_value;
-pub(crate) use numbers::decimal_to_f64;
 
 /// What happens to a value that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::{FunctionContext, Typed};
 
 /// What is done to two operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Operation {
+pub enum Operation {
     Add,
     Subtract,
     Multiply,
@@ -86,7 +86,7 @@ pub fn try_arithmetic(name: &str, arguments: &[Typed], context: &FunctionContext
 }
 
 /// An operator by its name or its function's name, in a mode.
-pub(crate) fn arithmetic_with(
+fn arithmetic_with(
     name: &str,
     arguments: &[Typed],
     mode: Mode,

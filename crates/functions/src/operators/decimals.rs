@@ -15,7 +15,7 @@ use crate::rows::{nulls_of, numbers};
 
 /// Precision and scale cut to 38 digits; at most six digits behind the point are kept if the whole part needs the room
 /// (`DecimalType.adjustPrecisionScale`).
-pub(crate) fn adjusted(precision: i32, scale: i32) -> (u8, i8) {
+fn adjusted(precision: i32, scale: i32) -> (u8, i8) {
     if precision <= 38 {
         return (precision as u8, scale as i8);
     }

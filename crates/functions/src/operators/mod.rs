@@ -14,10 +14,9 @@ mod temporal;
 
 use crate::registry::{BuildScalar, Function};
 
-pub(crate) use arithmetic::{Operation, arithmetic_with};
+use arithmetic::Operation;
 pub use comparison::equal;
 pub(crate) use comparison::{comparison, is_orderable};
-pub(crate) use decimals::adjusted;
 pub(crate) use integers::overflow;
 pub(crate) use logic::{condition, lazy};
 
