@@ -55,7 +55,12 @@ fn when(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Ty
         .map(|(_, value)| value.clone())
         .collect();
     let otherwise = arguments.len() % 2 == 1;
-    let nullable = values.iter().any(|v| v.nullable) || !otherwise;
+    // A condition that is the constant true ends the choice.
+    let is_true = |i: usize| arguments.get(2 * i).and_then(Typed::as_literal) == Some(&ScalarValue::from(true));
+    let nullable = match (0..conditions).find(|i| is_true(*i)) {
+        Some(last) => values.iter().take(last + 1).any(|v| v.nullable),
+        None => values.iter().any(|v| v.nullable) || !otherwise,
+    };
     let (mut values, _) = to_common_type(name, &values, context)?;
     let otherwise = if otherwise { values.pop() } else { None };
     let branches = values

@@ -2,12 +2,12 @@
 //!
 //! Not here: automatic column names, which the analyzer makes from the unresolved expression.
 
-use arrow::datatypes::DataType;
 use datafusion::logical_expr::{Expr, Operator};
 use datafusion::scalar::ScalarValue;
 use millstream_formats::types::sql_name;
 
 use crate::Typed;
+use crate::cast::sql_value;
 use crate::kernel::as_kernel;
 
 /// The text of an expression, without quotes around it.
@@ -49,6 +49,8 @@ pub fn call_text(name: &str, arguments: &[String]) -> String {
     let operator =
         !name.is_empty() && (name.chars().all(|c| c.is_ascii_punctuation()) || matches!(name, "div" | "and" | "or"));
     match arguments {
+        [child] if name == "not" => format!("(NOT {child})"),
+        [left, right] if name == "and" || name == "or" => format!("({left} {} {right})", name.to_uppercase()),
         [left, right] if operator => format!("({left} {} {right})", if name == "==" { "=" } else { name }),
         [child] if name == "negative" || name == "-" => format!("(- {child})"),
         [child] if operator => format!("{name}{child}"),
@@ -63,13 +65,18 @@ pub fn failed_call(name: &str, arguments: &[Typed]) -> String {
 }
 
 fn literal(value: &ScalarValue) -> String {
-    if value.is_null() {
-        return "NULL".to_string();
-    }
-    match value.data_type() {
-        DataType::Date32 => format!("DATE '{value}'"),
-        DataType::Timestamp(_, Some(_)) => format!("TIMESTAMP '{value}'"),
-        DataType::Timestamp(_, None) => format!("TIMESTAMP_NTZ '{value}'"),
-        _ => value.to_string(),
+    match value {
+        // A text stands without quotes.
+        ScalarValue::Utf8(Some(text)) => text.clone(),
+        ScalarValue::Binary(Some(bytes)) => {
+            format!("X'{}'", bytes.iter().map(|b| format!("{b:02X}")).collect::<String>())
+        }
+        ScalarValue::Int8(_) | ScalarValue::Int16(_) | ScalarValue::Int64(_) | ScalarValue::Float64(_)
+            if !value.is_null() =>
+        {
+            sql_value(value).trim_end_matches(|c: char| c.is_ascii_alphabetic()).to_string()
+        }
+        ScalarValue::Decimal128(Some(_), ..) => sql_value(value).trim_end_matches("BD").to_string(),
+        _ => sql_value(value),
     }
 }

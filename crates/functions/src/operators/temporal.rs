@@ -95,7 +95,7 @@ struct Call {
 
 impl Call {
     fn kernel(&self, result: DataType, left: &Typed, right: &Typed) -> Kernel {
-        let nullable = left.nullable || right.nullable || self.mode == Mode::Try || self.operation.divides();
+        let nullable = left.nullable || right.nullable || self.mode == Mode::Try;
         Kernel::new(self.operation.symbol(), result, nullable).bound_to(format!("{:?}", self.mode)).bound_to(self.zone)
     }
 
