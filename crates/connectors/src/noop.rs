@@ -19,7 +19,7 @@ pub(crate) fn open(_spec: SinkSpec) -> Result<Arc<dyn Sink>, SparkError> {
 
 impl Sink for NoopSink {
     fn description(&self) -> String {
-        "org.apache.spark.sql.execution.datasources.noop.NoopTable$@1".into()
+        "NoopTable".into()
     }
 
     fn begin(&self, _: i64, _: SchemaRef, _: OutputMode) -> Result<Option<Box<dyn BatchWriter>>, SparkError> {

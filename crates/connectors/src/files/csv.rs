@@ -37,11 +37,11 @@ impl CsvFormat {
 
     fn lines(&self, file: &DataFile) -> std::io::Result<Records<Box<dyn Read + Send>>> {
         let encoding = self.options.encoding.as_deref();
-        let input: Box<dyn Read + Send> = match encoding::is_utf8(encoding) {
-            true => input::open(&file.path)?,
-            false => Box::new(std::io::Cursor::new(encoding::decode(encoding, input::read_whole(&file.path)?))),
-        };
-        Ok(Records::new(input, self.separator.clone()))
+        if encoding::is_utf8(encoding) {
+            return input::open_records(file, &self.separator);
+        }
+        let text = encoding::decode(encoding, input::read_whole(&file.path)?);
+        Ok(Records::new(Box::new(std::io::Cursor::new(text)), self.separator.clone()))
     }
 
     fn whole(&self, file: &DataFile) -> std::io::Result<String> {
@@ -176,7 +176,7 @@ impl FileFormat for CsvFormat {
             return self.read_whole(file, reader, all);
         }
         let mut lines = self.lines(file)?;
-        if self.options.header {
+        if self.options.header && file.part.is_none_or(|(start, _)| start == 0) {
             let tokenizer = Tokenizer::new(&self.options);
             while let Some(line) = lines.next()? {
                 let line = String::from_utf8_lossy(line);
@@ -206,6 +206,10 @@ impl FileFormat for CsvFormat {
             }
             finish(&mut reader)
         })))
+    }
+
+    fn splits(&self) -> bool {
+        !self.options.multi_line && encoding::is_utf8(self.options.encoding.as_deref())
     }
 
     fn infer(&self, files: &[DataFile]) -> Result<Option<Fields>, SparkError> {

@@ -36,6 +36,11 @@ pub(crate) trait FileFormat: Send + Sync {
     /// What the file system says, as an `io::Error` inside; a bad record in mode `FAILFAST`.
     fn read(&self, file: &DataFile, wanted: &Fields, all: &Fields) -> Result<Blocks, ReadError>;
 
+    /// Whether parts of a file can be read on their own.
+    fn splits(&self) -> bool {
+        false
+    }
+
     /// The columns of the files, found by looking at them; none if there is nothing to look at.
     ///
     /// # Errors

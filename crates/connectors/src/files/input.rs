@@ -1,11 +1,13 @@
 //! The bytes of a file, unpacked by the ending of its name, and cut into records.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use millstream_formats::condition::SparkError;
+
+use super::listing::DataFile;
 
 /// Bytes asked of the file at once.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -30,6 +32,32 @@ pub(crate) fn open(path: &Path) -> std::io::Result<Box<dyn Read + Send>> {
     })
 }
 
+/// Whether parts of a file can be read: not if it is packed.
+pub(crate) fn is_splittable(path: &Path) -> bool {
+    let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    !matches!(ending.as_str(), "gz" | "deflate" | "bz2" | "zst" | "lz4" | "snappy")
+}
+
+/// The records that begin in the part of a file.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_records(file: &DataFile, separator: &Separator) -> std::io::Result<Records<Box<dyn Read + Send>>> {
+    let Some((start, end)) = file.part else { return Ok(Records::new(open(&file.path)?, separator.clone())) };
+    let mut input = File::open(&file.path)?;
+    // One separator before the part begins the first record of it.
+    let before = start.saturating_sub(separator.length() as u64);
+    input.seek(SeekFrom::Start(before))?;
+    let mut records = Records::new(Box::new(input) as Box<dyn Read + Send>, separator.clone());
+    records.position = before;
+    records.limit = end;
+    if start > 0 {
+        records.first = false;
+        records.next()?;
+    }
+    Ok(records)
+}
+
 /// What ends a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Separator {
@@ -40,6 +68,14 @@ pub(crate) enum Separator {
 }
 
 impl Separator {
+    /// Bytes.
+    fn length(&self) -> usize {
+        match self {
+            Self::AnyLineEnd => 1,
+            Self::Text(text) => text.len(),
+        }
+    }
+
     /// By the option `lineSep`.
     pub fn new(option: Option<&str>) -> Self {
         option.map_or(Self::AnyLineEnd, |text| Self::Text(text.as_bytes().to_vec()))
@@ -57,12 +93,26 @@ pub(crate) struct Records<R> {
     filled: usize,
     ended: bool,
     first: bool,
+    /// Position of `start` in the input.
+    position: u64,
+    /// No record begins here or behind.
+    limit: u64,
 }
 
 impl<R: Read> Records<R> {
     /// The records of `input`.
     pub fn new(input: R, separator: Separator) -> Self {
-        Self { input, separator, buffer: Vec::new(), start: 0, filled: 0, ended: false, first: true }
+        Self {
+            input,
+            separator,
+            buffer: Vec::new(),
+            start: 0,
+            filled: 0,
+            ended: false,
+            first: true,
+            position: 0,
+            limit: u64::MAX,
+        }
     }
 
     /// The next record, without what ends it. An end right at the end of the file begins no further record.
@@ -74,18 +124,24 @@ impl<R: Read> Records<R> {
             self.fill()?;
             if self.data().starts_with(b"\xef\xbb\xbf") {
                 self.start = 3;
+                self.position += 3;
             }
+        }
+        if self.position >= self.limit {
+            return Ok(None);
         }
         let mut searched = 0;
         loop {
             if let Some((length, skip)) = self.find(searched) {
                 let begin = self.start;
                 self.start += length + skip;
+                self.position += (length + skip) as u64;
                 return Ok(self.buffer.get(begin..begin + length));
             }
             if self.ended {
                 let (begin, end) = (self.start, self.filled);
                 self.start = end;
+                self.position += (end - begin) as u64;
                 return Ok(if begin == end { None } else { self.buffer.get(begin..end) });
             }
             let held = self.filled - self.start;
@@ -189,6 +245,28 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_parts_of_a_file_have_each_record_once(
+            bytes in prop::collection::vec(prop::sample::select(vec![b'a', b'b', b'\n', b'\r', b';']), 0..40),
+            cut in 0u64..40,
+        ) {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), &bytes).unwrap();
+            let size = bytes.len() as u64;
+            let cut = cut.min(size);
+            for separator in [Separator::AnyLineEnd, Separator::Text(b";".to_vec())] {
+                let mut parts = Vec::new();
+                for part in [(0, cut), (cut, size)] {
+                    let file = DataFile { path: file.path().into(), size, modified_ms: 0, base: "/".into(), part: Some(part) };
+                    let mut records = open_records(&file, &separator).unwrap();
+                    while let Some(record) = records.next().unwrap() {
+                        parts.push(String::from_utf8_lossy(record).into_owned());
+                    }
+                }
+                prop_assert_eq!(parts, records(&bytes[..], separator));
+            }
+        }
+
         #[test]
         fn records_do_not_depend_on_how_the_input_comes(
             bytes in prop::collection::vec(prop::sample::select(vec![b'a', b'\n', b'\r', b';']), 0..40),

@@ -51,11 +51,11 @@ impl JsonFormat {
             let bytes = input::read_whole(&file.path)?;
             return Ok(Source::Whole(Some(encoding::decode(encoding, bytes))));
         }
-        let input: Box<dyn std::io::Read + Send> = match encoding::is_utf8(encoding) {
-            true => input::open(&file.path)?,
-            false => Box::new(std::io::Cursor::new(encoding::decode(encoding, input::read_whole(&file.path)?))),
-        };
-        Ok(Source::Lines(Records::new(input, self.separator.clone())))
+        if encoding::is_utf8(encoding) {
+            return Ok(Source::Lines(input::open_records(file, &self.separator)?));
+        }
+        let text = encoding::decode(encoding, input::read_whole(&file.path)?);
+        Ok(Source::Lines(Records::new(Box::new(std::io::Cursor::new(text)), self.separator.clone())))
     }
 }
 
@@ -116,6 +116,10 @@ impl FileFormat for JsonFormat {
             let rows = reader.rows();
             (rows > 0).then(|| reader.finish().map(|columns| Block { columns, rows }))
         })))
+    }
+
+    fn splits(&self) -> bool {
+        !self.options.multi_line && encoding::is_utf8(self.options.encoding.as_deref())
     }
 
     fn infer(&self, files: &[DataFile]) -> Result<Option<Fields>, SparkError> {

@@ -26,6 +26,8 @@ pub(crate) struct DataFile {
     pub modified_ms: i64,
     /// The directory from which on names `column=value` are partition columns.
     pub base: PathBuf,
+    /// The part that is read, from byte to byte; none means all. Records belong to the part in which they begin.
+    pub part: Option<(u64, u64)>,
 }
 
 impl DataFile {
@@ -70,7 +72,7 @@ pub(crate) fn is_glob(path: &str) -> bool {
 /// A pattern that does not parse.
 pub(crate) fn expand(given: &str) -> Result<Vec<PathBuf>, SparkError> {
     let path = user_path(given);
-    if !is_glob(given) || path.exists() {
+    if !is_glob(given) {
         return Ok(vec![path]);
     }
     let mut found = Vec::new();
@@ -180,6 +182,7 @@ fn data_file(path: &Path, metadata: &Metadata, base: &Path) -> DataFile {
         size: metadata.len(),
         modified_ms: i64::try_from(modified.as_millis()).unwrap_or(i64::MAX),
         base: base.to_path_buf(),
+        part: None,
     }
 }
 

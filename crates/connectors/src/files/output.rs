@@ -254,8 +254,9 @@ impl FileOutput {
                 let records = writer.rows(rows)?;
                 let mut scratch = String::new();
                 for row in 0..rows.num_rows() {
-                    records.write(row, &mut scratch, line);
-                    line.push_str(&options.line_separator);
+                    if records.write(row, &mut scratch, line) {
+                        line.push_str(&options.line_separator);
+                    }
                     flush(line, TEXT_BYTES)?;
                 }
             }

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str) -> DataFile {
-        DataFile { path: path.into(), size: 1, modified_ms: 0, base: "/in".into() }
+        DataFile { path: path.into(), size: 1, modified_ms: 0, base: "/in".into(), part: None }
     }
 
     fn types_of(paths: &[&str]) -> Vec<(String, DataType)> {

@@ -136,6 +136,7 @@ impl ReadPlan {
 
     /// The rows of files in at most `partitions` parts; the files of a part are read one after the other.
     pub fn rows(self: &Arc<Self>, files: Vec<DataFile>, partitions: usize) -> Vec<Rows> {
+        let files = if self.format.splits() { split(files, partitions.max(1)) } else { files };
         let parts = share(files, partitions.max(1));
         let rows = |files: Vec<DataFile>| {
             let plan = Arc::clone(self);
@@ -239,12 +240,13 @@ fn metadata(file: &DataFile) -> Result<ArrayRef, SparkError> {
     };
     let long = |value: i64| Arc::new(Int64Array::from(vec![value])) as ArrayRef;
     let time = TimestampMicrosecondArray::from(vec![file.modified_ms.saturating_mul(1000)]).with_timezone("UTC");
+    let (start, end) = file.part.unwrap_or((0, file.size));
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from(vec![file.url()])),
         Arc::new(StringArray::from(vec![url_name(&file.path)])),
         long(size),
-        long(0),
-        long(size),
+        long(i64::try_from(start).unwrap_or(i64::MAX)),
+        long(i64::try_from(end - start).unwrap_or(i64::MAX)),
         Arc::new(time),
     ];
     StructArray::try_new(fields, columns, None)
@@ -252,11 +254,28 @@ fn metadata(file: &DataFile) -> Result<ArrayRef, SparkError> {
         .map_err(|e| SparkError::internal(e.to_string()))
 }
 
+/// What opening a file costs, in bytes, as Spark counts it; also the smallest part of a file.
+const OPEN_COST: u64 = 4 << 20;
+/// The largest part of a file (`spark.sql.files.maxPartitionBytes`).
+const PART_MAX: u64 = 128 << 20;
+
+/// Large files in parts, so that every core has something to do.
+fn split(files: Vec<DataFile>, partitions: usize) -> Vec<DataFile> {
+    let total: u64 = files.iter().map(|f| f.size + OPEN_COST).sum();
+    let length = total.div_ceil(partitions as u64).clamp(OPEN_COST, PART_MAX);
+    let parts = |file: DataFile| -> Vec<DataFile> {
+        if file.size <= length || !super::input::is_splittable(&file.path) {
+            return vec![file];
+        }
+        let starts = (0..file.size).step_by(usize::try_from(length).unwrap_or(usize::MAX));
+        starts.map(|at| DataFile { part: Some((at, (at + length).min(file.size))), ..file.clone() }).collect()
+    };
+    files.into_iter().flat_map(parts).collect()
+}
+
 /// Files in order, in parts of about the same size.
 fn share(files: Vec<DataFile>, partitions: usize) -> Vec<Vec<DataFile>> {
-    /// What opening a file costs, in bytes, as Spark counts it.
-    const OPEN_COST: u64 = 4 << 20;
-    let cost = |file: &DataFile| file.size + OPEN_COST;
+    let cost = |file: &DataFile| file.part.map_or(file.size, |(start, end)| end - start) + OPEN_COST;
     let total: u64 = files.iter().map(cost).sum();
     let target = total.div_ceil(partitions as u64).max(1);
     let mut parts: Vec<Vec<DataFile>> = Vec::new();

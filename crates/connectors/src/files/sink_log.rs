@@ -76,6 +76,7 @@ pub(crate) fn files(directory: &Path) -> Result<Option<Vec<DataFile>>, SparkErro
         size: entry.size,
         modified_ms: entry.modification_time,
         base: directory.to_path_buf(),
+        part: None,
     });
     Ok(Some(files.collect()))
 }
@@ -94,7 +95,10 @@ mod tests {
         log.add(1, &[]).unwrap();
         std::fs::write(dir.path().join("other.json"), "{}").unwrap();
         let found = files(dir.path()).unwrap().unwrap();
-        assert_eq!(found, [DataFile { path: logged, size: 5, modified_ms: 7, base: dir.path().to_path_buf() }]);
+        assert_eq!(
+            found,
+            [DataFile { path: logged, size: 5, modified_ms: 7, base: dir.path().to_path_buf(), part: None }]
+        );
         let text = std::fs::read_to_string(dir.path().join("_spark_metadata/0")).unwrap();
         assert!(text.starts_with("v1\n{\"path\":\"file:///"), "{text}");
         assert!(text.ends_with(

@@ -201,7 +201,7 @@ impl FileStream {
     }
 
     fn base(&self, path: &Path) -> PathBuf {
-        match listing::is_glob(&self.given) && !self.path.exists() {
+        match listing::is_glob(&self.given) {
             true => path.parent().map(Path::to_path_buf).unwrap_or_default(),
             false => self.options.filters.base.clone().unwrap_or_else(|| self.path.clone()),
         }
@@ -263,7 +263,7 @@ impl Source for FileStream {
             match std::fs::metadata(&path) {
                 Ok(metadata) => {
                     let base = self.base(&path);
-                    files.push(DataFile { path, size: metadata.len(), modified_ms: entry.timestamp, base });
+                    files.push(DataFile { path, size: metadata.len(), modified_ms: entry.timestamp, base, part: None });
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     tracing::warn!("The file {} has gone since it was listed; it is passed over", entry.path);

@@ -46,12 +46,16 @@ impl FileFormat for TextFormat {
             let text = StringArray::from(vec![String::from_utf8_lossy(&bytes).into_owned()]);
             return Ok(Box::new(std::iter::once(Ok(block(text, with_value)))));
         }
-        let mut records = Records::new(input::open(&file.path)?, self.separator.clone());
+        let mut records = input::open_records(file, &self.separator)?;
         Ok(Box::new(std::iter::from_fn(move || match next_texts(&mut records) {
             Ok(texts) if texts.is_empty() => None,
             Ok(texts) => Some(Ok(block(texts, with_value))),
             Err(error) => Some(Err(SparkError::plain(ExceptionClass::Runtime, error.to_string()))),
         })))
+    }
+
+    fn splits(&self) -> bool {
+        !self.whole
     }
 
     fn infer(&self, _files: &[DataFile]) -> Result<Option<Fields>, SparkError> {

@@ -23,7 +23,7 @@ impl<'o> CsvWriter<'o> {
     pub fn header(&self, schema: &Schema, out: &mut String) {
         for (number, field) in schema.fields().iter().enumerate() {
             self.separate(number, out);
-            self.value(field.name(), out);
+            self.value(number, field.name(), out);
         }
     }
 
@@ -46,8 +46,8 @@ impl<'o> CsvWriter<'o> {
         }
     }
 
-    /// Appends a value that is not null.
-    fn value(&self, value: &str, out: &mut String) {
+    /// Appends a value that is not null, of the column `number`.
+    fn value(&self, number: usize, value: &str, out: &mut String) {
         if value.is_empty() {
             return self.plain_or_quoted(&self.options.empty_value, out);
         }
@@ -67,7 +67,7 @@ impl<'o> CsvWriter<'o> {
             || value.contains(dialect.separator.as_str())
             || value.contains(special)
             || value.starts_with(quote)
-            || dialect.comment.is_some_and(|comment| value.starts_with(comment));
+            || (number == 0 && value.starts_with(dialect.comment.unwrap_or('#')));
         if !quoted {
             return out.push_str(trimmed);
         }
@@ -103,8 +103,10 @@ pub struct CsvRows<'a> {
 }
 
 impl CsvRows<'_> {
-    /// Appends a row, without a line end; `scratch` is used for single values.
-    pub fn write(&self, row: usize, scratch: &mut String, out: &mut String) {
+    /// Appends a row, without a line end; `scratch` is used for single values. False if nothing was appended: a row whose only
+    /// value is null has no line.
+    pub fn write(&self, row: usize, scratch: &mut String, out: &mut String) -> bool {
+        let before = out.len();
         let writer = CsvWriter::new(self.options);
         for (number, cell) in self.columns.iter().enumerate() {
             writer.separate(number, out);
@@ -114,8 +116,9 @@ impl CsvRows<'_> {
             }
             scratch.clear();
             cell.write(row, self.options, scratch);
-            writer.value(scratch, out);
+            writer.value(number, scratch, out);
         }
+        out.len() > before
     }
 }
 

@@ -77,15 +77,7 @@ impl SchemaInference {
                     fields.push(Field::new(self.tape.string(&name, source), self.type_of(value, source), true));
                 }
                 fields.sort_by(|a, b| java_order(a.name(), b.name()));
-                // A name that comes twice: Spark's types would collide later; the values agree in all sane documents.
-                fields.dedup_by(|later, first| {
-                    let same = later.name() == first.name();
-                    if same {
-                        let merged = merge(first.data_type().clone(), later.data_type().clone());
-                        first.set_data_type(merged);
-                    }
-                    same
-                });
+                // A name that comes twice stays twice: the caller refuses such columns.
                 DataType::Struct(fields.into())
             }
         }
