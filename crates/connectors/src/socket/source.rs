@@ -116,8 +116,10 @@ fn read_lines(mut stream: &TcpStream, buffer: &LineBuffer, name: &str) {
             return;
         }
     }
-    buffer.append(cutter.finish(), now_us());
-    tracing::warn!("Stream closed by {name}");
+    // A source that was stopped has closed the connection itself.
+    if buffer.append(cutter.finish(), now_us()) {
+        tracing::warn!("Stream closed by {name}");
+    }
 }
 
 /// The time in whole milliseconds, as µs.
