@@ -35,17 +35,37 @@ fn filled(dir: &std::path::Path, partition: usize, keys: u64) -> StateStore {
     store
 }
 
-/// A million updates in place, of keys in no order.
-#[divan::bench(args = [1_000, 1_000_000], sample_count = 5)]
-fn update_a_million_times(bencher: Bencher, keys: u64) {
+/// Updates in place of keys in no order, and their undoing.
+#[divan::bench(args = [1_000, 1_000_000], sample_count = 300)]
+fn update_and_abort(bencher: Bencher, keys: u64) {
+    const UPDATES: u64 = 10_000;
     let dir = tempfile::tempdir().unwrap();
     let mut store = filled(dir.path(), 0, keys);
-    bencher.bench_local(|| {
-        for i in 0..1_000_000u64 {
-            let (found, _) = store.upsert(&key(i.wrapping_mul(0x9e37_79b9_7f4a_7c15) % keys), &value(0)).unwrap();
+    let mut number = 0u64;
+    bencher.counter(divan::counter::ItemsCount::new(UPDATES)).bench_local(|| {
+        for _ in 0..UPDATES {
+            number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let (found, _) = store.upsert(&key(number % keys), &value(0)).unwrap();
             found[8] = found[8].wrapping_add(1);
         }
         store.abort();
+    });
+}
+
+/// Look-ups of keys in no order.
+#[divan::bench(args = [1_000, 1_000_000], sample_count = 300)]
+fn get(bencher: Bencher, keys: u64) {
+    const GETS: u64 = 10_000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path(), 0, keys);
+    let mut number = 0u64;
+    bencher.counter(divan::counter::ItemsCount::new(GETS)).bench_local(|| {
+        let mut found = 0;
+        for _ in 0..GETS {
+            number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            found += usize::from(store.get(&key(number % keys)).is_some());
+        }
+        assert_eq!(found as u64, GETS);
     });
 }
 

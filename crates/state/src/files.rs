@@ -1,6 +1,6 @@
 //! The files of a store's directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use millstream_formats::files::{FileError, names};
@@ -10,12 +10,19 @@ use millstream_formats::statefile::{StateFileKind, parse_state_file_name};
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct StateFiles {
     versions: BTreeMap<u64, (bool, bool)>,
+    /// Versions whose delta has a side file, Hadoop's `.<v>.delta.crc` or Spark's `<v>.delta.crc`.
+    accompanied: BTreeSet<u64>,
 }
 
 impl StateFiles {
     pub(crate) fn list(dir: &Path) -> Result<Self, FileError> {
         let mut files = Self::default();
-        for (version, kind) in names(dir)?.iter().filter_map(|name| parse_state_file_name(name)) {
+        for name in names(dir)? {
+            if let Some(file) = name.strip_suffix(".crc") {
+                let delta = parse_state_file_name(file.strip_prefix('.').unwrap_or(file));
+                files.accompanied.extend(delta.map(|(version, _)| version));
+            }
+            let Some((version, kind)) = parse_state_file_name(&name) else { continue };
             let (delta, snapshot) = files.versions.entry(version).or_default();
             match kind {
                 StateFileKind::Delta => *delta = true,
@@ -35,6 +42,11 @@ impl StateFiles {
     pub(crate) fn snapshots_after(&self, version: u64) -> Vec<u64> {
         let after = version.saturating_add(1);
         self.versions.range(after..).filter(|(_, (_, snapshot))| *snapshot).map(|(version, _)| *version).collect()
+    }
+
+    /// The versions whose delta has a side file that must go when the delta is written anew.
+    pub(crate) fn into_accompanied(self) -> BTreeSet<u64> {
+        self.accompanied
     }
 
     /// Whether the delta of every version after `base` up to `version` is there.

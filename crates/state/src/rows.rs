@@ -7,6 +7,8 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use millstream_formats::statefile::{Change, Changes};
 
 use crate::arena::{Address, Arena, mark};
 use crate::expiry::ExpiryIndex;
@@ -397,21 +399,47 @@ impl Rows {
         }
     }
 
+    /// Makes room for the entries of a file's content, by the size of the first.
+    pub(crate) fn reserve_for(&mut self, content: &[u8]) {
+        let Some(Ok(Change::Put(key, value))) = Changes::new(content).next() else { return };
+        let entries = content.len() / (key.len() + value.len() + 8);
+        // A first entry smaller than most must not take more than the entries themselves will.
+        self.table.reserve(entries.min(content.len() / 32), |slot| table_hash(slot.hash));
+    }
+
     /// Puts an entry of a version being loaded, which is no change.
     pub(crate) fn load(&mut self, key: &[u8], value: &[u8]) -> Result<(), Overflow> {
         let hash = self.hash(key);
-        if let Some(old) = self.find(key, hash) {
-            if self.fits(old, value) {
-                self.arena.set_value(old, value);
-                self.restore_to_expiry(&[old]);
-                return Ok(());
+        let Self { table, arena, prefix, expiry, .. } = self;
+        let same = |slot: &Slot| slot.hash == hash && arena.key(slot.address) == key;
+        let address = match table.entry(table_hash(hash), same, |slot| table_hash(slot.hash)) {
+            Entry::Vacant(vacant) => {
+                let address = arena.push(key, value, mark::CLEAN).ok_or(Overflow)?;
+                vacant.insert(Slot { address, hash });
+                address
             }
-            self.unlink(old, hash);
-            self.arena.kill(old);
+            Entry::Occupied(mut occupied) => {
+                let old = occupied.get().address;
+                if value.len() <= arena.room(old) {
+                    arena.set_value(old, value);
+                    old
+                } else {
+                    let address = arena.push(key, value, mark::CLEAN).ok_or(Overflow)?;
+                    occupied.get_mut().address = address;
+                    arena.kill(old);
+                    if let Some(prefix) = prefix {
+                        prefix.remove(key, old);
+                    }
+                    address
+                }
+            }
+        };
+        if let Some(prefix) = prefix {
+            prefix.add(key, address);
         }
-        let address = self.arena.push(key, value, mark::CLEAN).ok_or(Overflow)?;
-        self.link(address, hash);
-        self.restore_to_expiry(&[address]);
+        if let Some(expiry) = expiry {
+            expiry.add(key, value, address);
+        }
         Ok(())
     }
 

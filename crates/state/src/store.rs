@@ -1,13 +1,17 @@
 //! A store: its rows in memory at one version, and the files of its versions.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use millstream_formats::condition::SparkError;
 use millstream_formats::files::{FileError, Writer};
+use millstream_formats::lz4block::EMPTY_STATE_FILE;
 use millstream_formats::row::{KeyPrefix, validate};
-use millstream_formats::statefile::{Change, ChangesWriter, StateFileKind, read_changes, state_file_path};
+use millstream_formats::statefile::{
+    Change, ChangesWriter, StateFileKind, apply_changes, read_content, state_file_path,
+};
 
 use crate::error;
 use crate::expiry::ExpiryIndex;
@@ -100,6 +104,10 @@ pub struct StateStore {
     /// Snapshots of versions after the one loaded, left by batches that were rolled back. They would be taken for the truth
     /// once the version is reached, so the first commit removes them.
     stale_snapshots: Vec<u64>,
+    /// Versions whose delta has a side file, which must not outlive it.
+    accompanied: BTreeSet<u64>,
+    /// A version without changes that this store wrote: the next such version is a link to its file.
+    empty_delta: Option<u64>,
     writer: ChangesWriter,
     compressed: Vec<u8>,
 }
@@ -110,7 +118,18 @@ impl StateStore {
         let expiry = options.time_of.clone().map(ExpiryIndex::new);
         let rows = Rows::new(expiry, options.prefix.clone().map(PrefixIndex::new));
         let (writer, compressed) = (ChangesWriter::new(), Vec::new());
-        Self { location, options, rows, version: 0, stale_snapshots: Vec::new(), writer, compressed }
+        let (stale_snapshots, accompanied) = (Vec::new(), BTreeSet::new());
+        Self {
+            location,
+            options,
+            rows,
+            version: 0,
+            stale_snapshots,
+            accompanied,
+            empty_delta: None,
+            writer,
+            compressed,
+        }
     }
 
     /// Where its files lie.
@@ -146,6 +165,8 @@ impl StateStore {
         let list = || StateFiles::list(self.location.dir());
         let files = list().map_err(|e| error::unreadable(&self.location, StateFileKind::Delta, e))?;
         self.stale_snapshots = files.snapshots_after(version);
+        // What this store wrote before may be written over by whoever loads an older version.
+        self.empty_delta = None;
         let mut first_error = None;
         for base in files.bases(version) {
             // An unreadable snapshot is not the end if an older one and the deltas after it are there.
@@ -155,6 +176,7 @@ impl StateStore {
             match self.load_from(base, version) {
                 Ok(()) => {
                     self.version = version;
+                    self.accompanied = files.into_accompanied();
                     return self.check_first_row();
                 }
                 Err((kind, error)) => {
@@ -182,7 +204,9 @@ impl StateStore {
         let path = state_file_path(self.location.dir(), version, kind);
         let mut overflow = false;
         let rows = &mut self.rows;
-        let read = read_changes(&path, |change| match change {
+        let content = read_content(&path).map_err(|error| (kind, error))?;
+        rows.reserve_for(&content);
+        let read = apply_changes(&path, &content, |change| match change {
             Change::Put(key, value) => overflow |= rows.load(key, value).is_err(),
             Change::Remove(key) => rows.unload(key),
         });
@@ -334,7 +358,18 @@ impl StateStore {
             }
         }
         let path = state_file_path(dir, version, StateFileKind::Delta);
-        Writer { role: "delta", fsync: self.options.fsync }.replace(&path, &self.compressed)?;
+        let writer = Writer { role: "delta", fsync: self.options.fsync };
+        let empty = self.compressed.as_slice() == EMPTY_STATE_FILE;
+        if self.accompanied.remove(&version) {
+            writer.remove(&dir.join(format!("{version}.delta.crc")))?;
+        } else if empty
+            && let Some(same) = self.empty_delta
+            && writer.link(&state_file_path(dir, same, StateFileKind::Delta), &path).is_ok()
+        {
+            return Ok(());
+        }
+        writer.replace(&path, &self.compressed)?;
+        self.empty_delta = if empty { Some(version) } else { self.empty_delta };
         self.writer.shrink(BUFFER_BYTES_KEPT);
         self.compressed.shrink_to(BUFFER_BYTES_KEPT);
         Ok(())

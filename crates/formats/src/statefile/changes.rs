@@ -154,14 +154,21 @@ pub fn read_content(path: &Path) -> Result<Vec<u8>, FileError> {
     Ok(content)
 }
 
+/// Hands each entry in the content of a state file to `visit`.
+///
+/// # Errors
+/// If the content is no list of entries; `path` is named.
+pub fn apply_changes(path: &Path, content: &[u8], mut visit: impl FnMut(Change<'_>)) -> Result<(), FileError> {
+    for change in Changes::new(content) {
+        visit(change.map_err(|reason| FileError::damaged(path, reason))?);
+    }
+    Ok(())
+}
+
 /// Reads a state file and hands each entry to `visit`.
 ///
 /// # Errors
 /// As [`read_content`], and if the content is no list of entries.
-pub fn read_changes(path: &Path, mut visit: impl FnMut(Change<'_>)) -> Result<(), FileError> {
-    let content = read_content(path)?;
-    for change in Changes::new(&content) {
-        visit(change.map_err(|reason| FileError::damaged(path, reason))?);
-    }
-    Ok(())
+pub fn read_changes(path: &Path, visit: impl FnMut(Change<'_>)) -> Result<(), FileError> {
+    apply_changes(path, &read_content(path)?, visit)
 }

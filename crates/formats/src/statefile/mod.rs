@@ -4,7 +4,7 @@ mod changes;
 mod operator;
 mod schema;
 
-pub use changes::{Change, Changes, ChangesWriter, read_changes, read_content};
+pub use changes::{Change, Changes, ChangesWriter, apply_changes, read_changes, read_content};
 pub use operator::{OperatorMetadata, StoreInfo};
 pub use schema::StateSchema;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::DataType;
 use millstream_formats::row::{KeyPrefix, RowBuffer, RowEncoder, slot};
+use millstream_formats::statefile::read_changes;
 use proptest::prelude::*;
 
 use super::*;
