@@ -63,13 +63,16 @@ pub fn offset(length: usize) -> Result<i32, SparkError> {
     i32::try_from(length).map_err(|_| too_large())
 }
 
+/// What a value is taken to need before it is known.
+const VALUE_BYTES: usize = 16;
+
 /// Strings: `value` appends the value of a row to the buffer and tells whether there is one.
 pub fn strings(
     rows: usize,
     nulls: Option<NullBuffer>,
     mut value: impl FnMut(usize, &mut String) -> Result<bool, SparkError>,
 ) -> Result<ArrayRef, SparkError> {
-    let (mut values, mut validity) = (String::new(), Validity::new(nulls));
+    let (mut values, mut validity) = (String::with_capacity(rows * VALUE_BYTES), Validity::new(nulls));
     let mut offsets = Vec::with_capacity(rows + 1);
     offsets.push(0);
     for row in 0..rows {

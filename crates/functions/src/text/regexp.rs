@@ -274,6 +274,17 @@ impl Replacement {
     /// Appends `text` with every match replaced.
     fn apply(&self, text: &str, pattern: &Pattern, out: &mut String) -> Result<(), SparkError> {
         let (mut kept, mut start) = (0, 0);
+        // Finding a match is much cheaper than finding its groups.
+        if let [Part::Text(literal)] = self.parts.as_slice() {
+            pattern.for_each_match(text, |found| {
+                out.push_str(&text[kept..found.start]);
+                out.push_str(literal);
+                kept = found.end;
+                Ok(true)
+            })?;
+            out.push_str(&text[kept..]);
+            return Ok(());
+        }
         while start <= text.len() {
             let Some(groups) = pattern.groups_at(text, start)? else { break };
             let Some(Some(whole)) = groups.first().cloned() else { break };

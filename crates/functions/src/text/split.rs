@@ -3,10 +3,12 @@
 //! The word count spends its time here, so a separator without operators runs on `memchr`, and elements go straight into the
 //! buffers of the result.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, StringArray};
-use arrow::datatypes::{DataType, Int32Type};
+use arrow::array::{Array, ArrayRef, ListArray, StringArray};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Field, Int32Type};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::{ExceptionClass, SparkError};
@@ -15,7 +17,7 @@ use super::java_regex::{Pattern, PatternColumn, next_start};
 use crate::arguments::expect_count;
 use crate::coerce::{self, Expected};
 use crate::kernel::{self, Kernel, from_datafusion};
-use crate::rows::{StringElements, nulls_of, string_lists};
+use crate::rows::{StringElements, nulls_of, offset, string_lists};
 use crate::{FunctionContext, Typed, types};
 
 /// Builds `split`.
@@ -55,11 +57,70 @@ fn split_columns(values: &[ColumnarValue], rows: usize) -> Result<ArrayRef, Spar
             return string_lists(rows, texts.logical_nulls(), |_, _| Ok(()));
         }
         let separator = Separator::new(pattern, limit, &mut compiled)?;
+        match (&separator, limit) {
+            (Separator::Byte(byte), ..=0) => {
+                let pieces_max = memchr::memchr_iter(*byte, used_bytes(strings)).count();
+                return split_column(strings, pieces_max, |text| memchr::memchr_iter(*byte, text).map(|at| at..at + 1));
+            }
+            (Separator::Run(separates), ..=0) => return split_column(strings, 0, |text| runs(text, *separates)),
+            _ => {}
+        }
         return string_lists(rows, texts.logical_nulls(), |row, out| separator.split(strings.value(row), limit, out));
     }
     let patterns = patterns.to_array(rows).map_err(from_datafusion)?;
     let limits = limits.to_array(rows).map_err(from_datafusion)?;
     split_rows(&texts, &patterns, &limits, rows)
+}
+
+/// The part of a column's bytes that its rows cover.
+fn used_bytes(texts: &StringArray) -> &[u8] {
+    let offsets = texts.value_offsets();
+    let (first, last) = (offsets.first().copied().unwrap_or(0), offsets.last().copied().unwrap_or(0));
+    texts.value_data().get(first as usize..last as usize).unwrap_or_default()
+}
+
+/// The runs of bytes that separate, in order.
+fn runs(text: &[u8], separates: fn(u8) -> bool) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at + text.get(at..)?.iter().position(|b| separates(*b))?;
+        let length = text[start..].iter().position(|b| !separates(*b)).unwrap_or(text.len() - start);
+        at = start + length;
+        Some(start..at)
+    })
+}
+
+/// Cuts a whole column at separators that fall on character boundaries. The buffer of the pieces is allocated once, at its
+/// final size at most; that of their ends for `separators` of them.
+fn split_column<'a, I: Iterator<Item = Range<usize>>>(
+    texts: &'a StringArray,
+    separators: usize,
+    find: impl Fn(&'a [u8]) -> I,
+) -> Result<ArrayRef, SparkError> {
+    let mut values: Vec<u8> = Vec::with_capacity(used_bytes(texts).len());
+    let mut ends = Vec::with_capacity(separators + texts.len() + 1);
+    let mut lists = Vec::with_capacity(texts.len() + 1);
+    ends.push(0);
+    lists.push(0);
+    for row in 0..texts.len() {
+        if texts.is_valid(row) {
+            let text = texts.value(row).as_bytes();
+            let mut start = 0;
+            for separator in find(text) {
+                values.extend_from_slice(&text[start..separator.start]);
+                // No piece is longer than its text, so offsets that fitted the texts fit the pieces.
+                ends.push(values.len() as i32);
+                start = separator.end;
+            }
+            values.extend_from_slice(&text[start..]);
+            ends.push(values.len() as i32);
+        }
+        lists.push(offset(ends.len() - 1)?);
+    }
+    let pieces = StringArray::try_new(OffsetBuffer::new(ScalarBuffer::from(ends)), Buffer::from_vec(values), None)?;
+    let field = Arc::new(Field::new("element", DataType::Utf8, false));
+    let lists = OffsetBuffer::new(ScalarBuffer::from(lists));
+    Ok(Arc::new(ListArray::try_new(field, lists, Arc::new(pieces), texts.nulls().cloned())?))
 }
 
 /// Every row with a pattern and a limit of its own.
@@ -82,6 +143,8 @@ enum Separator<'a> {
     Byte(u8),
     /// At a text of several bytes.
     Text(memchr::memmem::Finder<'a>),
+    /// At runs of bytes: `\s+` and the like.
+    Run(fn(u8) -> bool),
     /// At the matches of a pattern.
     Pattern(&'a Pattern),
 }
@@ -90,6 +153,9 @@ impl<'a> Separator<'a> {
     fn new(pattern: &str, _limit: i32, compiled: &'a mut PatternColumn) -> Result<Self, SparkError> {
         if pattern.is_empty() {
             return Ok(Separator::Empty);
+        }
+        if let Some(separates) = run_of_bytes(pattern) {
+            return Ok(Separator::Run(separates));
         }
         // `split` alone lets Java's own exception through.
         let invalid = |error: SparkError| match error.condition() {
@@ -121,17 +187,24 @@ impl<'a> Separator<'a> {
                 let ends = finder.find_iter(text.as_bytes()).map(|at| at..at + width);
                 cut(text, ends.take(pieces_max - 1), out)
             }
+            Separator::Run(separates) => cut(text, runs(text.as_bytes(), *separates).take(pieces_max - 1), out),
             Separator::Pattern(pattern) => at_matches(pattern, text, pieces_max, out),
         }
     }
 }
 
+/// The common patterns that match runs of bytes; characters beyond ASCII are no words for Java and never cut in two.
+fn run_of_bytes(pattern: &str) -> Option<fn(u8) -> bool> {
+    Some(match pattern {
+        r"\s+" | "[\\s]+" => |byte| matches!(byte, b' ' | b'\t'..=b'\r'),
+        " +" | "[ ]+" => |byte| byte == b' ',
+        r"\W+" | r"[^\w]+" | "[^a-zA-Z0-9_]+" => |byte| !(byte.is_ascii_alphanumeric() || byte == b'_'),
+        _ => return None,
+    })
+}
+
 /// Pushes what lies between the separators, which fall on character boundaries.
-fn cut(
-    text: &str,
-    separators: impl Iterator<Item = std::ops::Range<usize>>,
-    out: &mut StringElements,
-) -> Result<(), SparkError> {
+fn cut(text: &str, separators: impl Iterator<Item = Range<usize>>, out: &mut StringElements) -> Result<(), SparkError> {
     let mut start = 0;
     for separator in separators {
         out.push(&text[start..separator.start])?;
@@ -192,6 +265,22 @@ mod tests {
         assert_eq!(pieces("a||b||", r"\|\|", -1), ["a", "b", ""]);
         assert_eq!(pieces("baab", "a*", -1), ["b", "", "b", ""]);
         assert_eq!(pieces("aXbX", "X", 1), ["aXbX"]);
+        assert_eq!(pieces(" a \t b\n", r"\s+", -1), ["", "a", "b", ""]);
+        assert_eq!(pieces("a, é b!c", r"\W+", 3), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_column_cut_at_a_byte_is_cut_as_row_by_row() {
+        let texts = StringArray::from(vec![Some("a b  c"), None, Some(""), Some(" é "), Some("x")]);
+        let at_blanks = |texts: &StringArray| {
+            split_column(texts, 0, |t| memchr::memchr_iter(b' ', t).map(|at| at..at + 1)).unwrap()
+        };
+        let whole = at_blanks(&texts);
+        let rows = string_lists(texts.len(), texts.logical_nulls(), |row, out| {
+            Separator::Byte(b' ').split(texts.value(row), -1, out)
+        });
+        assert_eq!(&whole, &rows.unwrap());
+        assert_eq!(&at_blanks(&texts.slice(2, 2)), &whole.slice(2, 2));
     }
 
     #[test]
