@@ -29,7 +29,7 @@ impl CsvFormat {
     /// Takes the options apart.
     pub fn new(options: &Options, conf: &Conf) -> Result<Self, SparkError> {
         let options = CsvReadOptions::parse(options, &settings::text_settings(conf)?)?;
-        encoding::check(options.encoding.as_deref())?;
+        encoding::check(options.encoding.as_deref(), "CSVOptions")?;
         let separator = Separator::new(options.line_separator.as_deref());
         let case_sensitive = settings::flag(conf, "spark.sql.caseSensitive", false);
         Ok(Self { options: Arc::new(options), separator, case_sensitive })

@@ -28,11 +28,16 @@ fn charset(name: &str) -> Option<Charset> {
 ///
 /// # Errors
 /// A character set that is not known.
-pub(crate) fn check(name: Option<&str>) -> Result<(), SparkError> {
+pub(crate) fn check(name: Option<&str>, reader: &str) -> Result<(), SparkError> {
     match name {
-        Some(name) if charset(name).is_none() => Err(SparkError::plain(
+        Some(name) if charset(name).is_none() => Err(SparkError::new(
             ExceptionClass::IllegalArgument,
-            format!("java.nio.charset.UnsupportedCharsetException: {name}"),
+            "INVALID_PARAMETER_VALUE.CHARSET",
+            "22023",
+            format!(
+                "The value of parameter(s) `charset` in `{reader}` is invalid: expects one of the iso-8859-1, us-ascii, utf-16, \
+                 utf-16be, utf-16le, utf-32, utf-8, but got {name}."
+            ),
         )),
         _ => Ok(()),
     }
@@ -43,7 +48,7 @@ pub(crate) fn check(name: Option<&str>) -> Result<(), SparkError> {
 /// # Errors
 /// Another character set.
 pub(crate) fn check_output(name: Option<&str>) -> Result<(), SparkError> {
-    check(name)?;
+    check(name, "encode")?;
     match name {
         Some(name) if !is_utf8(Some(name)) => Err(SparkError::unsupported(format!("Writing text files as {name}"))),
         _ => Ok(()),
@@ -95,6 +100,6 @@ mod tests {
         assert_eq!(decode(Some("utf-16le"), vec![b'a', 0, 0x3d, 0xd8, 0, 0xde]), "a😀".as_bytes());
         assert_eq!(decode(Some("UTF-16"), vec![0xff, 0xfe, b'a', 0]), b"a");
         assert_eq!(decode(Some("UTF-32BE"), vec![0, 0, 0, b'a', 0]), "a\u{0}".as_bytes());
-        assert!(check(Some("klingon")).is_err());
+        assert!(check(Some("klingon"), "JSONOptionsInRead").is_err());
     }
 }

@@ -25,7 +25,7 @@ impl JsonFormat {
     /// Takes the options apart.
     pub fn new(options: &Options, conf: &Conf) -> Result<Self, SparkError> {
         let options = JsonReadOptions::parse(options, &settings::text_settings(conf)?)?;
-        encoding::check(options.encoding.as_deref())?;
+        encoding::check(options.encoding.as_deref(), "JSONOptionsInRead")?;
         let separator = Separator::new(options.line_separator.as_deref());
         Ok(Self { options: Arc::new(options), separator })
     }

@@ -12,7 +12,7 @@ use glob::Pattern;
 use millstream_formats::condition::{ExceptionClass, SparkError};
 
 use super::sink_log;
-use super::url::{url, user_path};
+use super::url::{display, url, user_path};
 use crate::errors::io_error;
 
 /// A file that can be read.
@@ -108,12 +108,13 @@ pub(crate) fn list(paths: &[String], filters: &Filters) -> Result<Vec<DataFile>,
     let mut files = Vec::new();
     for given in paths {
         let roots = expand(given)?;
+        let missing = || path_not_found(&display(&user_path(given)));
         if roots.is_empty() {
-            return Err(path_not_found(given));
+            return Err(missing());
         }
         for root in roots {
             if !root.exists() {
-                return Err(path_not_found(given));
+                return Err(missing());
             }
             files.extend(list_root(&root, filters)?);
         }

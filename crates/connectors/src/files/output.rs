@@ -151,7 +151,7 @@ fn packing(options: &Options) -> Result<Packing, SparkError> {
         "none" | "uncompressed" => Ok(Packing::None),
         "gzip" => Ok(Packing::Gzip),
         "deflate" => Ok(Packing::Deflate),
-        "bzip2" | "lz4" | "snappy" | "zstd" => {
+        "bzip2" | "lz4" | "snappy" => {
             Err(SparkError::unsupported(format!("Writing text files with the compression {name}")))
         }
         _ => Err(SparkError::new(
@@ -159,7 +159,7 @@ fn packing(options: &Options) -> Result<Packing, SparkError> {
             "CODEC_NOT_AVAILABLE.WITH_AVAILABLE_CODECS_SUGGESTION",
             "56038",
             format!(
-                "The codec {name} is not available. Available codecs are bzip2, deflate, uncompressed, snappy, none, lz4, gzip, zstd."
+                "The codec {name} is not available. Available codecs are bzip2, deflate, uncompressed, snappy, none, lz4, gzip."
             ),
         )
         .with("codecName", name)),

@@ -106,14 +106,12 @@ fn not_found(name: &str, schema: &Schema) -> SparkError {
     let list = types::simple_string(&arrow::datatypes::DataType::Struct(schema.fields().clone()));
     SparkError::new(
         ExceptionClass::Analysis,
-        "PARTITION_COLUMN_NOT_FOUND_IN_SCHEMA",
-        "42000",
-        format!(
-            "Partition column {name} not found in schema {list}. Please provide the existing column for partitioning."
-        ),
+        "_LEGACY_ERROR_TEMP_1155",
+        "",
+        format!("Partition column `{name}` not found in schema {list}."),
     )
-    .with("column", name)
-    .with("schema", list)
+    .with("col", name)
+    .with("schemaCatalog", list)
 }
 
 fn wrong_type(field: &Field) -> SparkError {

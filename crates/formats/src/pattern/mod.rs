@@ -103,7 +103,8 @@ impl Pattern {
     /// Takes a pattern apart.
     ///
     /// # Errors
-    /// `INVALID_DATETIME_PATTERN…` for letters that have no meaning or too many of them.
+    /// `INVALID_DATETIME_PATTERN…` for letters that have no meaning or too many of them;
+    /// `INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_PATTERN_RECOGNITION` if they had one in Spark 2.
     pub fn parse_pattern(text: &str, _locale: Locale) -> Result<Self, SparkError> {
         let characters: Vec<char> = text.chars().collect();
         let mut compiler = Compiler { text, characters: &characters, at: 0 };
@@ -175,7 +176,7 @@ impl Compiler<'_> {
         let up_to_two = |field| match count {
             1 => Ok(Item::Number(field, Width::Free)),
             2 => Ok(Item::Number(field, Width::Fixed(2))),
-            _ => Err(self.too_long()),
+            _ => Err(self.known_to_spark_2()),
         };
         match (letter, count) {
             ('y' | 'u', 2) => Ok(Item::Number(Field::Year, Width::TwoDigits)),
@@ -208,12 +209,8 @@ impl Compiler<'_> {
             ('Z', 1..=3) => Ok(Item::Offset { length: 2, zero_as_z: false }),
             ('Z', 4) => Ok(Item::GmtOffset(true)),
             ('Z', 5) => Ok(Item::Offset { length: 5, zero_as_z: true }),
-            ('Y' | 'W' | 'w' | 'e' | 'c' | 'A' | 'B' | 'N' | 'n' | 'p', _) => Err(self.illegal(letter)),
-            (
-                'y' | 'u' | 'M' | 'L' | 'Q' | 'q' | 'D' | 'F' | 'S' | 'a' | 'E' | 'G' | 'V' | 'z' | 'O' | 'x' | 'X'
-                | 'Z',
-                _,
-            ) => Err(self.too_long()),
+            (letter, _) if "GyYMLwWDdFEuaHkKhmsSzZX".contains(letter) => Err(self.known_to_spark_2()),
+            ('Q' | 'q' | 'V' | 'O' | 'x', _) => Err(self.too_long()),
             _ => Err(self.illegal(letter)),
         }
     }
@@ -226,6 +223,25 @@ impl Compiler<'_> {
                 "Illegal pattern character found in datetime pattern: {character}. Please provide legal character."
             ),
         )
+    }
+
+    /// The pattern is one of `java.text.SimpleDateFormat`, which Spark 2 used.
+    fn known_to_spark_2(&self) -> SparkError {
+        SparkError::new(
+            ExceptionClass::Upgrade,
+            "INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_PATTERN_RECOGNITION",
+            "42K0B",
+            format!(
+                "You may get a different result due to the upgrading to Spark >= 3.0:\nFail to recognize '{}' pattern in the \
+                 DateTimeFormatter.\n1) You can set \"spark.sql.legacy.timeParserPolicy\" to \"LEGACY\" to restore the behavior \
+                 before Spark 3.0.\n2) You can form a valid datetime pattern with the guide from \
+                 'https://spark.apache.org/docs/latest/sql-ref-datetime-pattern.html'.",
+                self.text
+            ),
+        )
+        .with("pattern", format!("'{}'", self.text))
+        .with("config", "\"spark.sql.legacy.timeParserPolicy\"")
+        .with("docroot", "https://spark.apache.org/docs/latest")
     }
 
     fn too_long(&self) -> SparkError {
@@ -302,8 +318,11 @@ mod tests {
     #[test]
     fn letters_without_meaning_are_refused() {
         let error = |t: &str| Pattern::parse_pattern(t, Locale::default()).unwrap_err().condition().map(str::to_string);
-        assert_eq!(error("YYYY").as_deref(), Some("INVALID_DATETIME_PATTERN.ILLEGAL_CHARACTER"));
-        assert_eq!(error("yyyyyyy").as_deref(), Some("INVALID_DATETIME_PATTERN.LENGTH"));
+        let changed = Some("INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_PATTERN_RECOGNITION");
+        assert_eq!(error("YYYY").as_deref(), changed);
+        assert_eq!(error("yyyyyyy").as_deref(), changed);
+        assert_eq!(error("ee").as_deref(), Some("INVALID_DATETIME_PATTERN.ILLEGAL_CHARACTER"));
+        assert_eq!(error("OO").as_deref(), Some("INVALID_DATETIME_PATTERN.LENGTH"));
         assert_eq!(error("yyyy]").as_deref(), Some("INVALID_DATETIME_PATTERN"));
     }
 }
