@@ -134,6 +134,10 @@ fn shows_first_argument_only(lower: &str) -> bool {
             | "schema_of_json"
             | "schema_of_csv"
             | "schema_of_xml"
+            | "likeany"
+            | "likeall"
+            | "notlikeany"
+            | "notlikeall"
     )
 }
 

@@ -80,7 +80,8 @@ impl Parser<'_> {
 
     fn signed(&mut self) -> Parsed<Expr> {
         let name = match self.kind(0) {
-            TokenKind::Symbol(symbol) => *symbol,
+            TokenKind::Symbol("+") => "positive",
+            TokenKind::Symbol(symbol) => symbol,
             _ => return Err(self.unexpected()),
         };
         self.advance();

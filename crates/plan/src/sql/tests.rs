@@ -119,7 +119,7 @@ fn operators_bind_as_in_spark() {
         ("NOT a = b AND c OR d", "or(and(not(==(a, b)), c), d)"),
         ("a = b IS NULL", "isnull(==(a, b))"),
         ("a | b ^ c & d << 1 + 2", "|(a, ^(b, &(c, <<(d, +(1, 2)))))"),
-        ("-a * +b - -1", "-(*(-(a), +(b)), -1)"),
+        ("-a * +b - -1", "-(*(-(a), positive(b)), -1)"),
         ("a >> 1 > b >>> 2", ">(>>(a, 1), >>>(b, 2))"),
         ("!a || 'x' <> b", "not(!=(||(a, 'x'), b))"),
         ("a DIV 2 % 3", "%(div(a, 2), 3)"),

@@ -9,6 +9,8 @@ mod pivot;
 mod show;
 mod statistics;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod transpose;
 mod unpivot;
 
