@@ -1,4 +1,5 @@
-//! Relations made of others, by their rows. What runs as a whole is tested where it can be run (`millstream`).
+//! Relations made of others, by their rows. What needs operators of this project is tested where they
+//! are (`millstream`).
 
 use datafusion::scalar::ScalarValue;
 
@@ -44,7 +45,9 @@ fn rows_with_too_few_values_are_dropped() {
 
 #[test]
 fn values_are_replaced_in_columns_of_their_kind() {
-    let replaced = |old, new| rows(&RelationOp::Replace { input: missing(), columns: vec![], replacements: vec![(old, new)] }.into());
+    let replaced = |old, new| {
+        rows(&RelationOp::Replace { input: missing(), columns: vec![], replacements: vec![(old, new)] }.into())
+    };
     assert_eq!(replaced(int(3), int(9)), "n,s,d / ,,NaN / 1,a,1.5 / 9,,2.5");
     assert_eq!(replaced(Expr::string("a"), Expr::Literal(ScalarValue::Null)), "n,s,d / ,,NaN / 1,,1.5 / 3,,2.5");
 }
@@ -74,22 +77,6 @@ fn values_of_a_column_become_columns() {
 fn pivot_in_sql_groups_by_what_is_not_mentioned() {
     let text = "SELECT * FROM VALUES ('x', 1, 10), ('y', 1, 30) AS t(k, a, b) PIVOT (sum(b) FOR a IN (1 AS one))";
     assert_eq!(rows(&query(text)), "k,one / x,10 / y,30");
-}
-
-#[test]
-fn columns_become_rows() {
-    let wide = || query("SELECT * FROM VALUES (1, 2, NULL), (3, 4, 5L) AS t(id, a, b)");
-    let unpivot = RelationOp::Unpivot {
-        input: wide(),
-        ids: vec![col("id")],
-        values: None,
-        variable_name: "name".into(),
-        value_name: "value".into(),
-    };
-    assert_eq!(rows(&unpivot.into()), "id,name,value / 1,a,2 / 1,b, / 3,a,4 / 3,b,5");
-    let sql = |clause: &str| query(&format!("SELECT * FROM VALUES (1, 2, NULL), (3, 4, 5) AS t(id, a, b) UNPIVOT {clause}"));
-    assert_eq!(rows(&sql("(v FOR n IN (a, b AS bee))")), "id,n,v / 1,a,2 / 3,a,4 / 3,bee,5");
-    assert_eq!(rows(&sql("INCLUDE NULLS (v FOR n IN (b))")), "id,a,n,v / 1,2,b, / 3,4,b,5");
 }
 
 #[test]
