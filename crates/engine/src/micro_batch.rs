@@ -19,7 +19,7 @@ use chrono::Utc;
 use millstream_connectors::sink::{OutputMode, Sink};
 use millstream_connectors::source::{Offset, Rows, Source};
 use millstream_formats::condition::{ExceptionClass, SparkError};
-use millstream_formats::log::{CommitLog, CommitRecord, OffsetLog, OffsetRecord};
+use millstream_formats::log::{CommitLog, CommitRecord, OffsetLog, OffsetRecord, check_state_settings};
 use millstream_operators::stream_plan::{Batch, EventTimeStats, StreamPlan, StreamSettings};
 use millstream_plan::resolved::StreamTable;
 use uuid::Uuid;
@@ -259,6 +259,9 @@ impl Execution {
         let commits = CommitLog::open(definition.checkpoint.join("commits"), settings.fsync)?;
         let recovered = Recovered::read(&offsets, &commits)?;
         if let Some(conf) = &recovered.conf {
+            if definition.checkpoint.join("state").is_dir() {
+                check_state_settings(conf)?;
+            }
             settings.pinned.extend(conf.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
         let plan = (definition.plan)(stream_settings(&settings, &definition.checkpoint)?)?;

@@ -125,6 +125,37 @@ impl OffsetRecord {
     }
 }
 
+/// Settings of an offset log, the values with which state can be read, and what a missing key means to Spark where that is
+/// something else.
+const READABLE: [(&str, &str, Option<&str>); 8] = [
+    ("spark.sql.streaming.stateStore.compression.codec", "lz4", None),
+    ("spark.sql.streaming.stateStore.encodingFormat", "unsaferow", None),
+    ("spark.sql.streaming.stateStore.rowChecksum.enabled", "false", None),
+    ("spark.sql.streaming.aggregation.stateFormatVersion", "2", Some("1")),
+    ("spark.sql.streaming.join.stateFormatVersion", "2", Some("1")),
+    ("spark.sql.streaming.flatMapGroupsWithState.stateFormatVersion", "2", Some("1")),
+    ("spark.sql.streaming.statefulOperator.useStrictDistribution", "true", Some("false")),
+    (
+        "spark.sql.streaming.stateStore.providerClass",
+        "org.apache.spark.sql.execution.streaming.state.HDFSBackedStateStoreProvider",
+        None,
+    ),
+];
+
+/// Checks that state written with the settings of an offset log can be read.
+///
+/// # Errors
+/// `UNSUPPORTED_FEATURE` naming the first setting that forbids it.
+pub fn check_state_settings(conf: &BTreeMap<String, String>) -> Result<(), SparkError> {
+    for (key, readable, missing) in READABLE {
+        let value = conf.get(key).map(String::as_str).or(missing).unwrap_or(readable);
+        if value != readable {
+            return Err(SparkError::unsupported(format!("State that was written with {key}={value}")));
+        }
+    }
+    Ok(())
+}
+
 /// What a batch came to, written after it ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CommitRecord {
@@ -365,6 +396,18 @@ mod tests {
                     \"conf\":{\"spark.sql.shuffle.partitions\":\"2\"}}\n{\"logOffset\":3}\n-";
         assert_eq!(record().to_text(), text);
         assert_eq!(OffsetRecord::from_text(Path::new("0"), text).unwrap(), record());
+    }
+
+    #[test]
+    fn state_of_other_providers_codecs_and_layouts_is_refused_by_name() {
+        let mut conf: BTreeMap<String, String> =
+            READABLE.iter().map(|(key, value, _)| ((*key).to_string(), (*value).to_string())).collect();
+        check_state_settings(&conf).unwrap();
+        conf.insert("spark.sql.streaming.stateStore.compression.codec".into(), "zstd".into());
+        let error = check_state_settings(&conf).unwrap_err();
+        assert!(error.to_string().contains("compression.codec=zstd"), "{error}");
+        let error = check_state_settings(&BTreeMap::new()).unwrap_err();
+        assert!(error.to_string().contains("aggregation.stateFormatVersion=1"), "{error}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use datafusion::prelude::SessionConfig;
 use millstream_formats::condition::SparkError;
 use millstream_plan::nodes::{Deduplicate, SessionAggregate};
 use millstream_plan::resolved::{ResolvedPlan, StreamTable};
+use millstream_state::{Maintainer, StoreOptions};
 use parking_lot::{Mutex, RwLock};
 
 use crate::build::StreamBuild;
@@ -51,7 +52,12 @@ pub fn plan_stream(
     let runtime = ComputeRuntime::try_new(settings.parallelism)?;
     let batch = Arc::new(RwLock::new(Batch::default()));
     let session = session(&settings);
-    let build = Arc::new(StreamBuild { mode, settings, batch: Arc::clone(&batch), operators: Mutex::new(Vec::new()) });
+    let build = Arc::new(StreamBuild {
+        mode,
+        settings: settings.clone(),
+        batch: Arc::clone(&batch),
+        operators: Mutex::new(Vec::new()),
+    });
     let planner = NodePlanner::for_stream(Arc::clone(&build)).into_physical_planner();
     let plan =
         on_own_thread(&runtime, planner.create_physical_plan(&stateful, &session))?.map_err(|e| spark_error(&e))?;
@@ -67,6 +73,8 @@ pub fn plan_stream(
         context: session.task_ctx(),
         runtime,
         observed: Mutex::default(),
+        maintainer: Mutex::new(Maintainer::new(StoreOptions::default().min_deltas_for_snapshot)),
+        settings,
     }))
 }
 

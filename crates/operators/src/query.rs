@@ -9,7 +9,9 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execution_plan::reset_plan_states};
 use futures::StreamExt;
 use millstream_formats::condition::SparkError;
+use millstream_formats::files::sync_filesystem;
 use millstream_plan::resolved::StreamTable;
+use millstream_state::{Maintainer, check_operators};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -21,7 +23,7 @@ use crate::observe::ObserveExec;
 use crate::planner::{find, observed};
 use crate::scan::ScanSlot;
 use crate::stores::{CurrentBatch, OperatorState};
-use crate::stream_plan::{Batch, EventTimeStats, OperatorProgress, Output, Rows, StreamPlan};
+use crate::stream_plan::{Batch, EventTimeStats, OperatorProgress, Output, Rows, StreamPlan, StreamSettings};
 
 /// Result batches that wait for the sink, per partition.
 const WAITING_BATCHES: usize = 4;
@@ -38,6 +40,8 @@ pub(crate) struct StreamQuery {
     pub runtime: ComputeRuntime,
     /// Metrics of the observations in the batch that ran.
     pub observed: Mutex<BTreeMap<String, RecordBatch>>,
+    pub settings: StreamSettings,
+    pub maintainer: Mutex<Maintainer>,
 }
 
 /// Threads that only compute. Dropping it does not wait for them, so that it may be dropped anywhere.
@@ -118,6 +122,11 @@ impl StreamPlan for StreamQuery {
 
     fn restore(&self, batch_id: i64) -> Result<(), SparkError> {
         let version = u64::try_from(batch_id).map_err(|_| SparkError::internal("a batch with a negative number"))?;
+        if version > 0 {
+            let operators =
+                self.operators.iter().map(|operator| (operator.spec().operator.into(), operator.spec().name));
+            check_operators(&self.settings.state_dir, operators)?;
+        }
         self.operators.iter().try_for_each(|operator| operator.restore(version))
     }
 
@@ -166,8 +175,16 @@ impl StreamPlan for StreamQuery {
         Ok(())
     }
 
-    fn commit(&self, _batch: Batch) -> Result<(), SparkError> {
-        self.operators.iter().try_for_each(|operator| operator.commit())
+    fn commit(&self, batch: Batch) -> Result<(), SparkError> {
+        // The version this batch read is committed; the one it writes is not until the engine says so.
+        let committed = u64::try_from(batch.id).unwrap_or(0);
+        let work = || self.operators.iter().flat_map(|operator| operator.maintenance()).collect();
+        self.maintainer.lock().at_version(committed, work);
+        self.operators.iter().try_for_each(|operator| operator.commit())?;
+        if self.settings.fsync && !self.operators.is_empty() {
+            sync_filesystem(&self.settings.state_dir)?;
+        }
+        Ok(())
     }
 
     fn input_rows(&self) -> Vec<u64> {

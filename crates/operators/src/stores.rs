@@ -376,6 +376,7 @@ fn open(spec: &StoreSpec, store: &StoreFields, partition: usize, settings: &Stre
     let options = StoreOptions {
         versions_retained: settings.versions_retained,
         fsync: settings.fsync,
+        deltas_synced_by_caller: true,
         time_of: time_of(store),
         prefix: (store.prefix > 0).then(|| KeyPrefix::new(&key, store.prefix)),
         row_types: Some((key, value)),

@@ -9,11 +9,15 @@ mod expiry;
 mod files;
 pub mod inspect;
 mod location;
+mod maintainer;
 mod maintenance;
+mod operators;
 mod prefix;
 mod rows;
 mod store;
 
 pub use location::StoreLocation;
+pub use maintainer::Maintainer;
 pub use maintenance::{Maintenance, MaintenanceReport};
+pub use operators::check_operators;
 pub use store::{StateStore, StoreMetrics, StoreOptions, TimeOf};

@@ -14,7 +14,7 @@ use crate::location::StoreLocation;
 use crate::store::StoreOptions;
 
 /// With this many deltas after a snapshot the next one is due whatever their size, to bound a restart.
-const DELTAS_MAX: u64 = 200;
+const DELTAS_MAX: u64 = 1000;
 /// Temporary files this old are left from a crash.
 const TEMPORARY_AGE: Duration = Duration::from_secs(600);
 

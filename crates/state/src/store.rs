@@ -32,8 +32,12 @@ const BUFFER_BYTES_KEPT: usize = 64 * 1024;
 pub struct StoreOptions {
     /// How many versions before the newest can still be loaded (`spark.sql.streaming.minBatchesToRetain`).
     pub versions_retained: u64,
-    /// Whether files are synced to disk before [`StateStore::commit`] returns.
+    /// Whether files are synced to disk before they count as written.
     pub fsync: bool,
+    /// With `fsync`: the caller syncs the deltas of all its stores together
+    /// ([`sync_filesystem`](millstream_formats::files::sync_filesystem)) before it relies on them, so that
+    /// [`StateStore::commit`] need not. Snapshots are synced one by one, since older files go after them.
+    pub deltas_synced_by_caller: bool,
     /// A snapshot is due when more deltas than this follow the last one
     /// (`spark.sql.streaming.stateStore.minDeltasForSnapshot`).
     pub min_deltas_for_snapshot: u64,
@@ -51,6 +55,7 @@ impl Default for StoreOptions {
         Self {
             versions_retained: 100,
             fsync: false,
+            deltas_synced_by_caller: false,
             min_deltas_for_snapshot: 10,
             time_of: None,
             prefix: None,
@@ -64,6 +69,7 @@ impl fmt::Debug for StoreOptions {
         f.debug_struct("StoreOptions")
             .field("versions_retained", &self.versions_retained)
             .field("fsync", &self.fsync)
+            .field("deltas_synced_by_caller", &self.deltas_synced_by_caller)
             .field("min_deltas_for_snapshot", &self.min_deltas_for_snapshot)
             .field("time_of", &self.time_of.is_some())
             .field("prefix", &self.prefix)
@@ -358,7 +364,8 @@ impl StateStore {
             }
         }
         let path = state_file_path(dir, version, StateFileKind::Delta);
-        let writer = Writer { role: "delta", fsync: self.options.fsync };
+        let fsync = self.options.fsync && !self.options.deltas_synced_by_caller;
+        let writer = Writer { role: "delta", fsync };
         let empty = self.compressed.as_slice() == EMPTY_STATE_FILE;
         if self.accompanied.remove(&version) {
             writer.remove(&dir.join(format!("{version}.delta.crc")))?;

@@ -10,24 +10,13 @@ use std::path::{Path, PathBuf};
 use millstream_formats::condition::SparkError;
 use millstream_formats::filelog::{FileLogOptions, SourceFileLog};
 use millstream_formats::files::{self, names};
-use millstream_formats::log::{CommitLog, OffsetLog};
+use millstream_formats::log::{CommitLog, OffsetLog, check_state_settings};
 use millstream_formats::row::{RowBuffer, RowDecoder, RowEncoder};
 use millstream_formats::statefile::StateFileKind;
 
 use super::operators::{OperatorState, StoreState, operators};
 
 const PARTITIONS: &str = "spark.sql.shuffle.partitions";
-/// Settings of the offset log and the only value with which this state can be read.
-const REQUIRED: [(&str, &str); 4] = [
-    (
-        "spark.sql.streaming.stateStore.providerClass",
-        "org.apache.spark.sql.execution.streaming.state.HDFSBackedStateStoreProvider",
-    ),
-    ("spark.sql.streaming.stateStore.compression.codec", "lz4"),
-    ("spark.sql.streaming.stateStore.encodingFormat", "unsaferow"),
-    ("spark.sql.streaming.stateStore.rowChecksum.enabled", "false"),
-];
-
 /// Something wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -146,15 +135,17 @@ fn check_logs(checkpoint: &Path, report: &mut Verification) -> u64 {
 fn check_settings(offsets: &OffsetLog, latest: i64, dir: &Path, report: &mut Verification) {
     let Ok(record) = offsets.get(latest) else { return };
     let path = dir.join(latest.to_string());
-    for (key, expected) in REQUIRED {
-        match record.conf.get(key) {
-            Some(value) if value != expected => {
-                report.find(&path, format!("{key} is {value}, and only {expected} is read"))
-            }
-            Some(_) => {}
-            None => report.warn(&path, format!("{key} is not recorded")),
-        }
+    // A stateless query needs none of them.
+    if checkpoint_has_state(dir) {
+        report.check(&path, check_state_settings(&record.conf));
     }
+    if !record.conf.contains_key(PARTITIONS) {
+        report.warn(&path, format!("{PARTITIONS} is not recorded"));
+    }
+}
+
+fn checkpoint_has_state(offsets: &Path) -> bool {
+    offsets.parent().is_some_and(|checkpoint| checkpoint.join("state").is_dir())
 }
 
 fn check_sources(dir: &Path, report: &mut Verification) {
