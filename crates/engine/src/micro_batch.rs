@@ -265,7 +265,6 @@ impl Execution {
             settings.pinned.extend(conf.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
         let plan = (definition.plan)(stream_settings(&settings, &definition.checkpoint)?)?;
-        shared.set_explain(plan.explain(false), plan.explain(true));
         let leaves = plan.sources();
         let mut sources = open_sources(plan.as_ref(), &definition.open, &definition.checkpoint)?;
         assign_offsets(&mut sources, leaves.len(), &recovered)?;
@@ -377,6 +376,9 @@ impl Execution {
         };
         let output_rows = self.run_batch(batch, &mut durations)?;
         durations.add("triggerExecution", elapsed_ms(begin));
+        if self.last_batch.is_none() {
+            self.shared.set_explain(physical(&self.plan.explain(false)), physical(&self.plan.explain(true)));
+        }
         self.report(batch, begin_ms, durations, output_rows);
         self.previous_watermark_ms = Some(watermark_ms);
         self.last_batch = Some(batch);
@@ -543,6 +545,11 @@ impl Execution {
             self.manager.publish(&QueryEvent::Idle(self.identity.clone(), now_ms));
         }
     }
+}
+
+/// Under the heading that Spark gives it.
+fn physical(plan: &str) -> String {
+    format!("== Physical Plan ==\n{plan}\n")
 }
 
 fn stream_settings(settings: &QuerySettings, checkpoint: &Path) -> Result<StreamSettings, SparkError> {

@@ -159,8 +159,10 @@ struct Target {
 }
 
 fn not_recoverable(path: &std::path::Path) -> SparkError {
-    SparkError::plain(
+    SparkError::new(
         ExceptionClass::Analysis,
+        "_LEGACY_ERROR_TEMP_1299",
+        "",
         format!(
             "This query does not support recovering from checkpoint location. Delete {}/offsets to start over.",
             path.display()
