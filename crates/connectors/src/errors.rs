@@ -2,8 +2,15 @@
 
 use millstream_formats::condition::{ExceptionClass, SparkError};
 
-/// `DATA_SOURCE_NOT_FOUND`.
+/// Sources of Spark that are not served yet.
+const UNSERVED: &[&str] =
+    &["orc", "xml", "binaryfile", "avro", "jdbc", "kafka", "libsvm", "image", "statestore", "state-metadata"];
+
+/// `DATA_SOURCE_NOT_FOUND`, or that Spark's source of this name is not served.
 pub(crate) fn data_source_not_found(provider: &str) -> SparkError {
+    if UNSERVED.contains(&provider.to_lowercase().as_str()) {
+        return SparkError::unsupported(format!("The data source {provider}"));
+    }
     SparkError::new(
         ExceptionClass::Spark,
         "DATA_SOURCE_NOT_FOUND",

@@ -4,6 +4,7 @@
 
 use millstream_formats::condition::{ExceptionClass, SparkError};
 pub use millstream_formats::options::Options;
+pub(crate) use millstream_formats::options::refuse_unserved;
 
 /// Logs one warning for each option that `connector` does not know, with the nearest one it knows.
 pub(crate) fn warn_unknown(options: &Options, connector: &str, known: &[&str]) {

@@ -20,7 +20,7 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::types;
 
 use crate::errors::{bad_offset, illegal_argument, must_be_positive, user_schema_refused};
-use crate::options::{duration_us, warn_unknown};
+use crate::options::{Options, duration_us, warn_unknown};
 use crate::source::{Offset, OpenContext, Origin, Rows, Source, SourceSpec};
 
 /// Rows of one record batch.
@@ -40,7 +40,6 @@ pub(crate) fn load(spec: SourceSpec) -> Result<Arc<dyn Origin>, SparkError> {
     if spec.schema.is_some() {
         return Err(user_schema_refused("RateStreamProvider"));
     }
-    warn_unknown(&spec.options, "rate source", &["rowsPerSecond", "rampUpTime", "numPartitions", "path"]);
     let rows_per_second = spec.options.long("rowsPerSecond", 1)?;
     if rows_per_second <= 0 {
         return Err(must_be_positive("rowsPerSecond", rows_per_second));
@@ -56,10 +55,11 @@ pub(crate) fn load(spec: SourceSpec) -> Result<Arc<dyn Origin>, SparkError> {
         return Err(must_be_positive("numPartitions", partitions));
     }
     let partitions_given = spec.options.contains("numPartitions");
-    Ok(Arc::new(RateOrigin(RateOptions { rows_per_second, ramp_up_seconds, partitions, partitions_given })))
+    let rate = RateOptions { rows_per_second, ramp_up_seconds, partitions, partitions_given };
+    Ok(Arc::new(RateOrigin(rate, spec.options)))
 }
 
-struct RateOrigin(RateOptions);
+struct RateOrigin(RateOptions, Options);
 
 impl Origin for RateOrigin {
     fn name(&self) -> String {
@@ -71,6 +71,7 @@ impl Origin for RateOrigin {
     }
 
     fn open(&self, context: OpenContext) -> Result<Box<dyn Source>, SparkError> {
+        warn_unknown(&self.1, "rate source", &["rowsPerSecond", "rampUpTime", "numPartitions", "path"]);
         let seconds_max = i64::MAX / self.0.rows_per_second;
         if self.0.ramp_up_seconds > seconds_max {
             return Err(rate_overflow(self.0.rows_per_second, seconds_max, self.0.ramp_up_seconds));

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::errors::{bad_offset, illegal_argument, must_be_positive, user_schema_refused};
-use crate::options::warn_unknown;
+use crate::options::{Options, warn_unknown};
 use crate::rate;
 use crate::source::{Offset, OpenContext, Origin, Rows, Source, SourceSpec};
 
@@ -41,8 +41,6 @@ pub(crate) fn load(spec: SourceSpec) -> Result<Arc<dyn Origin>, SparkError> {
     if spec.schema.is_some() {
         return Err(user_schema_refused("RatePerMicroBatchProvider"));
     }
-    let known = ["rowsPerBatch", "numPartitions", "startTimestamp", "advanceMillisPerBatch", "path"];
-    warn_unknown(&spec.options, "rate-micro-batch source", &known);
     let rows_per_batch = spec.options.long("rowsPerBatch", 0)?;
     if rows_per_batch <= 0 {
         return Err(must_be_positive("rowsPerBatch", rows_per_batch));
@@ -58,10 +56,10 @@ pub(crate) fn load(spec: SourceSpec) -> Result<Arc<dyn Origin>, SparkError> {
             return Err(illegal_argument(format!("Invalid value '{value}'. The option '{name}' must be non-negative")));
         }
     }
-    Ok(Arc::new(RateOrigin(RateOptions { rows_per_batch, partitions, start_ms, advance_ms })))
+    Ok(Arc::new(RateOrigin(RateOptions { rows_per_batch, partitions, start_ms, advance_ms }, spec.options)))
 }
 
-struct RateOrigin(RateOptions);
+struct RateOrigin(RateOptions, Options);
 
 impl Origin for RateOrigin {
     fn name(&self) -> String {
@@ -73,6 +71,8 @@ impl Origin for RateOrigin {
     }
 
     fn open(&self, _context: OpenContext) -> Result<Box<dyn Source>, SparkError> {
+        let known = ["rowsPerBatch", "numPartitions", "startTimestamp", "advanceMillisPerBatch", "path"];
+        warn_unknown(&self.1, "rate-micro-batch source", &known);
         Ok(Box::new(RateSource { options: self.0, end: Mutex::new(End::Open) }))
     }
 }

@@ -102,6 +102,17 @@ impl Options {
     }
 }
 
+/// Refuses an option that Spark knows and that is not served yet: ignoring it would give other results.
+///
+/// # Errors
+/// If the option was given.
+pub fn refuse_unserved(options: &Options, name: &str) -> Result<(), SparkError> {
+    match options.contains(name) {
+        true => Err(SparkError::unsupported(format!("The option {name}"))),
+        false => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,7 +51,7 @@ pub(crate) use settings::zone;
 pub(crate) use sink::open as open_sink;
 
 use crate::errors::illegal_argument;
-use crate::options::Options;
+use crate::options::{Options, warn_unknown};
 use crate::source::{Conf, OpenContext, Origin, Source, SourceSpec};
 use format::FileFormat;
 use listing::DataFile;
@@ -128,6 +128,8 @@ impl Origin for FileOrigin {
     }
 
     fn open(&self, context: OpenContext) -> Result<Box<dyn Source>, SparkError> {
+        let known = [stream_options::KNOWN, format::known_options(&self.format_name)].concat();
+        warn_unknown(&self.options, "file source", &known);
         let options = StreamOptions::parse(&self.options)?;
         let format = format::open(&self.format_name, &self.options, &context.conf)?;
         check_columns(&self.table.data)?;

@@ -17,7 +17,7 @@ use super::format::{self, FileFormat};
 use super::parquet::ParquetOutput;
 use super::settings;
 use crate::errors::{self, io_error};
-use crate::options::Options;
+use crate::options::{Options, refuse_unserved};
 use crate::source::Conf;
 
 /// How files of a format are written, its options taken apart.
@@ -48,6 +48,7 @@ impl OutputFormat {
     /// # Errors
     /// `DATA_SOURCE_NOT_FOUND`, a bad option.
     pub fn new(name: &str, options: &Options, conf: &Conf) -> Result<Self, SparkError> {
+        refuse_unserved(options, "maxRecordsPerFile")?;
         let format = format::open(name, options, conf)?;
         let settings = settings::text_settings(conf)?;
         let (kind, packing) = match format::short_name(name).as_str() {

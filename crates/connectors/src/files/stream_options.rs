@@ -10,6 +10,25 @@ use super::url::user_path;
 use crate::errors::illegal_argument;
 use crate::options::{Options, duration_us};
 
+/// The options that a file stream of any format knows.
+pub(crate) const KNOWN: &[&str] = &[
+    "path",
+    "maxFilesPerTrigger",
+    "maxBytesPerTrigger",
+    "maxFileAge",
+    "latestFirst",
+    "fileNameOnly",
+    "cleanSource",
+    "sourceArchiveDir",
+    "maxCachedFiles",
+    "discardCachedInputRatio",
+    "pathGlobFilter",
+    "recursiveFileLookup",
+    "basePath",
+    "ignoreMissingFiles",
+    "ignoreCorruptFiles",
+];
+
 /// What one batch takes at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {

@@ -169,7 +169,7 @@ fn what_spark_refuses_when_loading_or_running_is_refused() {
     let load = |s: SourceSpec| load_stream(s).err().and_then(|e| e.condition().map(str::to_string)).unwrap_or_default();
     assert_eq!(load(spec("json", &dir.path().join("nowhere"), Some(kv()), &[])), "PATH_NOT_FOUND");
     assert_eq!(load(spec("json", dir.path(), None, &[])), "_LEGACY_ERROR_TEMP_2048");
-    assert_eq!(load(spec("orc", dir.path(), Some(kv()), &[])), "DATA_SOURCE_NOT_FOUND");
+    assert_eq!(load(spec("no_such", dir.path(), Some(kv()), &[])), "DATA_SOURCE_NOT_FOUND");
     let open = |schema: &SchemaRef, format: &str, options: &[(&str, &str)]| {
         let context = OpenContext { metadata_dir: dir.path().join("_log"), columns: None, conf: conf(&[]) };
         load_stream(spec(format, dir.path(), Some(Arc::clone(schema)), options))

@@ -32,7 +32,7 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::types;
 
 use crate::errors::user_schema_refused;
-use crate::options::warn_unknown;
+use crate::options::{Options, warn_unknown};
 use crate::source::{OpenContext, Origin, Source, SourceSpec};
 
 /// Checks the options of a `socket` stream. Nothing is connected yet.
@@ -40,8 +40,6 @@ pub(crate) fn load(spec: SourceSpec) -> Result<Arc<dyn Origin>, SparkError> {
     if spec.schema.is_some() {
         return Err(user_schema_refused("TextSocketSourceProvider"));
     }
-    tracing::warn!("The socket source should not be used for production applications! It does not support recovery.");
-    warn_unknown(&spec.options, "socket source", &["host", "port", "includeTimestamp", "numPartitions", "path"]);
     let missing = |condition: &str, message: &str| SparkError::new(ExceptionClass::Analysis, condition, "", message);
     let Some(host) = spec.options.get("host") else {
         return Err(missing("_LEGACY_ERROR_TEMP_1295", "Set a host to read from with option(\"host\", ...)."));
@@ -54,10 +52,12 @@ pub(crate) fn load(spec: SourceSpec) -> Result<Arc<dyn Origin>, SparkError> {
     })?;
     let port = spec.options.int("port", -1)?;
     spec.options.int("numPartitions", 1)?;
-    Ok(Arc::new(SocketOrigin { host: host.to_string(), port, include_timestamp }))
+    let host = host.to_string();
+    Ok(Arc::new(SocketOrigin { host, port, include_timestamp, options: spec.options }))
 }
 
 struct SocketOrigin {
+    options: Options,
     host: String,
     port: i32,
     include_timestamp: bool,
@@ -77,6 +77,10 @@ impl Origin for SocketOrigin {
     }
 
     fn open(&self, _context: OpenContext) -> Result<Box<dyn Source>, SparkError> {
+        tracing::warn!(
+            "The socket source should not be used for production applications! It does not support recovery."
+        );
+        warn_unknown(&self.options, "socket source", &["host", "port", "includeTimestamp", "numPartitions", "path"]);
         Ok(Box::new(source::SocketSource::new(self.host.clone(), self.port, self.schema())))
     }
 }

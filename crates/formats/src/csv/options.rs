@@ -1,7 +1,7 @@
 //! Options of the CSV format, for reading and writing, taken apart once.
 
 use crate::condition::{ExceptionClass, SparkError};
-use crate::options::Options;
+use crate::options::{Options, refuse_unserved};
 use crate::record::{DateTimeReaders, DateTimeWriters, ParseMode, Settings};
 
 /// What stands for what in a record.
@@ -62,6 +62,13 @@ impl CsvReadOptions {
         let line_separator = options.get("lineSep").map(str::to_string);
         if line_separator.as_deref().is_some_and(|s| s.is_empty()) {
             return Err(refused("requirement failed: 'lineSep' cannot be an empty string."));
+        }
+        refuse_unserved(options, "singleVariantColumn")?;
+        match options.get("unescapedQuoteHandling").map(str::to_uppercase).as_deref() {
+            None | Some("STOP_AT_DELIMITER") => {}
+            Some(other) => {
+                return Err(SparkError::unsupported(format!("The CSV option unescapedQuoteHandling={other}")));
+            }
         }
         let text = |name: &str, default: &str| options.get(name).unwrap_or(default).to_string();
         let length_max = options.int("maxCharsPerColumn", -1)?;

@@ -1,7 +1,7 @@
 //! Options of the JSON format, for reading and writing, taken apart once.
 
 use crate::condition::{ExceptionClass, SparkError};
-use crate::options::Options;
+use crate::options::{Options, refuse_unserved};
 use crate::record::{DateTimeReaders, DateTimeWriters, ParseMode, Settings};
 
 /// Where the grammar may be left.
@@ -66,6 +66,8 @@ impl JsonReadOptions {
         if line_separator.as_deref() == Some("") {
             return Err(requirement("'lineSep' cannot be an empty string."));
         }
+        refuse_unserved(options, "singleVariantColumn")?;
+        refuse_unserved(options, "explodeEmbeddedArray")?;
         let non_numeric_numbers = options.format_bool("allowNonNumericNumbers", true)?;
         Ok(Self {
             syntax: Syntax {

@@ -39,6 +39,11 @@ pub(crate) struct ParquetFormat {
 impl ParquetFormat {
     /// Takes the options apart.
     pub fn new(options: &Options, conf: &Conf) -> Result<Self, SparkError> {
+        for name in ["datetimeRebaseMode", "int96RebaseMode"] {
+            if options.get(name).is_some_and(|mode| mode.eq_ignore_ascii_case("LEGACY")) {
+                return Err(SparkError::unsupported(format!("The Parquet option {name}=LEGACY")));
+            }
+        }
         let merge = settings::flag(conf, "spark.sql.parquet.mergeSchema", false);
         Ok(Self {
             merge_schema: options.format_bool("mergeSchema", merge)?,
