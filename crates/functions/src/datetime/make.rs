@@ -130,7 +130,8 @@ pub(super) fn make_timestamp(name: &str, arguments: &[Typed], context: &Function
     let zoned = !name.ends_with("_ntz");
     let allowed: &[usize] = if zoned { &[1, 2, 3, 6, 7] } else { &[1, 2, 6] };
     expect_count(name, arguments, allowed)?;
-    let fail = context.ansi && !name.starts_with("try_");
+    let lenient = name.starts_with("try_");
+    let fail = context.ansi && !lenient;
     let zone = if zoned { session_zone(context)? } else { Zone::UTC };
     let of_date = arguments.len() < 4;
     let nullable = match (of_date, zoned) {
@@ -151,20 +152,22 @@ pub(super) fn make_timestamp(name: &str, arguments: &[Typed], context: &Function
         .default_from(1, &if of_date { vec![midnight] } else { vec![] })
         .nullable(nullable)
         .fallible();
-    let kernel = call.kernel(result.clone()).bound_to(zone).bound_to(fail);
+    let kernel = call.kernel(result.clone()).bound_to(zone).bound_to(fail).bound_to(lenient);
     Ok(kernel.arrays(&call.arguments, move |a, rows| {
         let local = local_times(a, of_date)?;
         let ids = a.get(required).map(|array| kernel::string(array)).transpose()?;
         let mut zones = ZoneColumn::default();
         build_timestamps(rows, nulls_of(a), &result, |row| {
-            let zone = match ids {
-                Some(ids) => zones.get(ids.value(row)),
-                None => Ok(zone),
+            let zone = match ids.map(|ids| zones.get(ids.value(row))) {
+                None => zone,
+                Some(Ok(zone)) => zone,
+                Some(Err(_)) if lenient => return Ok(None),
+                // An unknown zone is an error in legacy mode, too.
+                Some(Err(error)) => return Err(error),
             };
-            let made = zone.and_then(|zone| Ok(zone.to_utc(local(row).map_err(|fault| fault.error(true))?)));
-            match made {
-                Ok(us) => Ok(Some(us)),
-                Err(error) if fail => Err(error),
+            match local(row) {
+                Ok(us) => Ok(Some(zone.to_utc(us))),
+                Err(fault) if fail => Err(fault.error(true)),
                 Err(_) => Ok(None),
             }
         })

@@ -69,6 +69,7 @@ fn special(lower: &str, arguments: &[String]) -> Option<String> {
         ("aggregate" | "reduce", [a, b, c]) => {
             format!("{lower}({a}, {b}, {c}, lambdafunction(namedlambdavariable(), namedlambdavariable()))")
         }
+        ("try_make_timestamp", [fields @ .., _zone]) if fields.len() == 6 => format!("{lower}({})", fields.join(", ")),
         ("make_interval" | "try_make_interval", given) if given.len() < 7 => padded(lower, given, 7, LAST_FIELD),
         ("make_dt_interval", given) if given.len() < 4 => padded(lower, given, 4, LAST_FIELD),
         ("make_ym_interval", given) if given.len() < 2 => padded(lower, given, 2, "0"),
