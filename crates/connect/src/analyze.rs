@@ -6,6 +6,7 @@ use arrow::datatypes::DataType;
 use millstream::ir::{Relation, RelationOp};
 use millstream_formats::condition::SparkError;
 use millstream_formats::types::{from_json, schema_ddl, tree_string};
+use millstream_plan::explain::ExplainMode as Mode;
 use spark_connect_proto as pb;
 use spark_connect_proto::analyze_plan_request::explain::ExplainMode;
 use spark_connect_proto::analyze_plan_request::{self as ask, Analyze};
@@ -43,7 +44,10 @@ pub(crate) fn analyze(session: &ClientSession, question: Option<Analyze>) -> Res
         Analyze::IsStreaming(ask::IsStreaming { plan }) => {
             Answer::IsStreaming(answer::IsStreaming { is_streaming: resolve(session, plan)?.streaming })
         }
-        Analyze::InputFiles(ask::InputFiles { plan: _ }) => return Err(SparkError::unsupported("inputFiles")),
+        Analyze::InputFiles(ask::InputFiles { plan }) => {
+            let files = session.engine_session().input_files(&relation(session, plan)?)?;
+            Answer::InputFiles(answer::InputFiles { files })
+        }
         Analyze::SparkVersion(ask::SparkVersion {}) => {
             Answer::SparkVersion(answer::SparkVersion { version: SPARK_VERSION.to_string() })
         }
@@ -93,12 +97,15 @@ fn resolve(
 }
 
 fn explain(session: &ClientSession, plan: Option<pb::Plan>, mode: i32) -> Result<Answer, SparkError> {
-    let extended = match ExplainMode::try_from(mode) {
-        Ok(ExplainMode::Simple | ExplainMode::Formatted) => false,
-        Ok(ExplainMode::Extended | ExplainMode::Cost | ExplainMode::Codegen) => true,
-        _ => return Err(invalid(format!("{mode} is no mode of explain."))),
+    let mode = match ExplainMode::try_from(mode) {
+        Ok(ExplainMode::Simple) => Mode::Simple,
+        Ok(ExplainMode::Extended) => Mode::Extended,
+        Ok(ExplainMode::Codegen) => Mode::Codegen,
+        Ok(ExplainMode::Cost) => Mode::Cost,
+        Ok(ExplainMode::Formatted) => Mode::Formatted,
+        Ok(ExplainMode::Unspecified) | Err(_) => return Err(invalid(format!("{mode} is no mode of explain."))),
     };
-    let explain_string = session.engine_session().explain(&relation(session, plan)?, extended)?;
+    let explain_string = session.engine_session().explain(&relation(session, plan)?, mode)?;
     Ok(Answer::Explain(answer::Explain { explain_string }))
 }
 

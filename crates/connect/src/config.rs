@@ -24,8 +24,9 @@ pub(crate) fn config(session: &Session, operation: Option<Operation>) -> Result<
             keys.into_iter().map(|key| conf.get(&key).map(|value| pb::KeyValue { key, value })).collect()
         }
         OpType::GetWithDefault(ask::GetWithDefault { pairs }) => {
+            // The default of the request takes precedence over the setting's own.
             let pairs = pairs.into_iter().map(|pb::KeyValue { key, value }| {
-                let value = conf.get_option(&key).or(value);
+                let value = conf.explicit(&key).or(value).or_else(|| conf.get_option(&key));
                 pb::KeyValue { key, value }
             });
             Ok(pairs.collect())

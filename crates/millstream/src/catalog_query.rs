@@ -12,6 +12,7 @@ use millstream_plan::ir::{CatalogQuery, Relation, RelationOp};
 use millstream_plan::sql;
 
 use crate::command::{drop_named, strings};
+use crate::function_names::NAMES;
 use crate::session::{Rows, Session};
 use crate::tables::{
     CATALOG, Database, GLOBAL_TEMP, TableEntry, View, qualified, schema_not_found, table_not_found, view,
@@ -23,7 +24,7 @@ pub(crate) fn answer(session: &Session, query: &CatalogQuery) -> Result<Rows, Sp
     match query.method.as_str() {
         "current_catalog" => text(CATALOG),
         "set_current_catalog" => catalog.set_current_catalog(),
-        "list_catalogs" => strings(&["name", "description"], vec![vec![Some(CATALOG.into()), None]]),
+        "list_catalogs" => catalog.list_catalogs(),
         "current_database" => text(&session.database()),
         "set_current_database" | "use" => catalog.use_database(),
         "list_databases" => catalog.list_databases(),
@@ -35,6 +36,7 @@ pub(crate) fn answer(session: &Session, query: &CatalogQuery) -> Result<Rows, Sp
         "list_columns" => catalog.list_columns(),
         "function_exists" => flag(catalog.function_exists()?),
         "get_function" => catalog.get_function(),
+        "list_functions" => catalog.list_functions(),
         "create_table" | "create_external_table" => catalog.create_table(),
         "drop_temp_view" => {
             let name = catalog.required("view_name")?.to_lowercase();
@@ -52,8 +54,11 @@ pub(crate) fn answer(session: &Session, query: &CatalogQuery) -> Result<Rows, Sp
         "show_databases" => catalog.show_databases(),
         "show_columns" => catalog.show_columns(),
         "get_table_properties" => catalog.table_properties(),
-        // Nothing is cached, so that there is nothing to forget; a table that does not exist is still an error.
-        "cache_table" | "uncache_table" | "refresh_table" | "recover_partitions" => {
+        "get_create_table_string" => catalog.create_table_text(),
+        "truncate_table" => catalog.truncate_table(),
+        "list_partitions" => catalog.list_partitions(),
+        // Nothing is cached or estimated, so that there is nothing to forget; a table that does not exist is still an error.
+        "cache_table" | "uncache_table" | "refresh_table" | "recover_partitions" | "analyze_table" => {
             catalog.must_exist()?;
             empty()
         }
@@ -102,6 +107,12 @@ impl CatalogAnswer<'_> {
             name.insert(0, database.to_string());
         }
         Ok(name)
+    }
+
+    fn list_catalogs(&self) -> Result<Rows, SparkError> {
+        let shown = self.argument("pattern").is_none_or(|pattern| matches(pattern, CATALOG));
+        let rows = if shown { vec![vec![Some(CATALOG.into()), None]] } else { Vec::new() };
+        strings(&["name", "description"], rows)
     }
 
     fn set_current_catalog(&self) -> Result<Rows, SparkError> {
@@ -311,10 +322,52 @@ impl CatalogAnswer<'_> {
         strings(&["col_name"], self.columns()?.into_iter().map(|(f, _)| vec![Some(f.name().clone())]).collect())
     }
 
-    fn table_properties(&self) -> Result<Rows, SparkError> {
+    /// The table of the argument `table_name`, with its database.
+    fn table(&self) -> Result<(String, TableEntry), SparkError> {
         let name = self.table_name()?;
-        let entry = qualified(self.session, &name).and_then(|(d, t)| self.session.engine.tables.table(&d, &t));
-        let entry = entry.ok_or_else(|| table_not_found(&name))?;
+        let found = qualified(self.session, &name).and_then(|(database, table)| {
+            let entry = self.session.engine.tables.table(&database, &table)?;
+            Some((database, entry))
+        });
+        found.ok_or_else(|| table_not_found(&name))
+    }
+
+    fn create_table_text(&self) -> Result<Rows, SparkError> {
+        let (database, entry) = self.table()?;
+        let columns: Vec<_> = self.columns()?.iter().map(|(f, _)| format!("  {}", types::field_ddl(f))).collect();
+        let mut text = format!("CREATE TABLE {CATALOG}.{database}.{} (\n{})\n", entry.name, columns.join(",\n"));
+        text.push_str(&format!("USING {}\n", entry.format));
+        if !entry.partition_by.is_empty() {
+            text.push_str(&format!("PARTITIONED BY ({})\n", entry.partition_by.join(", ")));
+        }
+        if entry.external {
+            text.push_str(&format!("LOCATION '{}'\n", entry.path));
+        }
+        strings(&["createtab_stmt"], vec![vec![Some(text)]])
+    }
+
+    fn truncate_table(&self) -> Result<Rows, SparkError> {
+        let (_, entry) = self.table()?;
+        crate::command::remove_files(&entry.path)?;
+        crate::command::make_directory(&entry.path)?;
+        empty()
+    }
+
+    /// The directories `key=value/…` below the table's own, as deep as it has partition columns.
+    fn list_partitions(&self) -> Result<Rows, SparkError> {
+        let (_, entry) = self.table()?;
+        let mut found = vec![(crate::stream::local_path(&entry.path)?, String::new())];
+        for column in &entry.partition_by {
+            let prefix = format!("{}=", column.to_lowercase());
+            found = found.iter().flat_map(|(dir, name)| partition_directories(dir, name, &prefix)).collect();
+        }
+        let mut names: Vec<_> = found.into_iter().map(|(_, name)| name).filter(|name| !name.is_empty()).collect();
+        names.sort();
+        strings(&["partition"], names.into_iter().map(|name| vec![Some(name)]).collect())
+    }
+
+    fn table_properties(&self) -> Result<Rows, SparkError> {
+        let (_, entry) = self.table()?;
         strings(&["key", "value"], entry.options.into_iter().map(|(k, v)| vec![Some(k), Some(v)]).collect())
     }
 
@@ -332,15 +385,15 @@ impl CatalogAnswer<'_> {
                 SparkError::plain(ExceptionClass::Spark, format!("Cannot make the directory {path} of a table: {e}"))
             })?;
         }
-        let reserved = ["table_name", "path", "source", "description"];
-        let options = self.query.arguments.iter().filter(|(k, _)| !reserved.contains(&k.as_str()));
+        let arguments = self.query.arguments.iter();
+        let options = arguments.filter_map(|(key, value)| Some((key.strip_prefix("option.")?, value)));
         let entry = TableEntry {
             name: table,
             format: self.argument("source").filter(|s| !s.is_empty()).map_or_else(default, str::to_string),
             path,
             schema: self.query.schema.clone().filter(|s| !s.fields().is_empty()),
             partition_by: Vec::new(),
-            options: options.map(|(k, v)| (k.clone(), v.clone())).collect(),
+            options: options.map(|(k, v)| (k.to_string(), v.clone())).collect(),
             description: self.argument("description").filter(|d| !d.is_empty()).map(str::to_string),
             external,
         };
@@ -358,6 +411,17 @@ impl CatalogAnswer<'_> {
         let name = sql::parse_identifier(&self.required("function_name")?)?;
         let name = name.last().cloned().unwrap_or_default();
         Ok(self.session.python_function(&name).is_some() || millstream_functions::lookup(&name).is_some())
+    }
+
+    fn list_functions(&self) -> Result<Rows, SparkError> {
+        let pattern = self.argument("pattern");
+        let known = NAMES.iter().filter(|name| millstream_functions::lookup(name).is_some());
+        let builtin = known.map(|name| ((*name).to_string(), false));
+        let registered = self.session.python_functions().into_iter().map(|name| (name, true));
+        let mut rows: Vec<_> =
+            builtin.chain(registered).filter(|(name, _)| pattern.is_none_or(|p| matches(p, name))).collect();
+        rows.sort();
+        function_rows(rows)
     }
 
     fn get_function(&self) -> Result<Rows, SparkError> {
@@ -400,6 +464,17 @@ fn wildcard(pattern: &str, text: &str) -> bool {
     true
 }
 
+/// Directories named by the partition column of `prefix`, each with its path below the table.
+fn partition_directories(dir: &std::path::Path, parent: &str, prefix: &str) -> Vec<(std::path::PathBuf, String)> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let wanted = entries.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let path = if parent.is_empty() { name.clone() } else { format!("{parent}/{name}") };
+        name.to_lowercase().starts_with(prefix).then(|| (entry.path(), path))
+    });
+    wanted.collect()
+}
+
 fn database_row(name: String, database: &Database) -> Vec<Option<String>> {
     vec![Some(name), Some(CATALOG.into()), Some(database.description.clone()), Some(database.location.clone())]
 }
@@ -431,7 +506,7 @@ fn listed_rows(rows: Vec<Listed>) -> Result<Rows, SparkError> {
     batch(vec![
         ("name", array(rows.iter().map(|l| l.name.clone()))),
         ("catalog", Arc::new(catalogs)),
-        ("namespace", namespaces(rows.iter().map(|l| l.namespace.clone()))),
+        ("namespace", namespaces(rows.iter().map(|l| Some(l.namespace.clone())))),
         ("description", Arc::new(descriptions)),
         ("tableType", array(rows.iter().map(|l| l.kind.to_string()))),
         ("isTemporary", Arc::new(flags)),
@@ -451,11 +526,12 @@ fn function_rows(rows: Vec<(String, bool)>) -> Result<Rows, SparkError> {
     ])
 }
 
-fn namespaces(rows: impl Iterator<Item = Option<String>>) -> ArrayRef {
+/// A list for each row: of one name or, for what lives in no database, of none.
+fn namespaces(rows: impl Iterator<Item = Option<Option<String>>>) -> ArrayRef {
     let mut builder = ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, true));
     for row in rows {
         match row {
-            Some(name) => builder.append_value([Some(name)]),
+            Some(name) => builder.append_value(name.map(Some)),
             None => builder.append_null(),
         }
     }

@@ -38,7 +38,8 @@ pub(crate) fn run(session: &Session, command: Command) -> Result<Option<Rows>, S
             }
         },
         Command::Explain { input, extended } => {
-            let text = explain_text(session, &input, extended)?;
+            let mode = if extended { ExplainMode::Extended } else { ExplainMode::Simple };
+            let text = session.explain(&input, mode)?;
             Ok(Some(strings(&["plan"], vec![vec![Some(text)]])?))
         }
         Command::Describe { input } => describe(session, &input).map(Some),
@@ -52,16 +53,11 @@ impl Session {
     ///
     /// # Errors
     /// Spark's analysis errors.
-    pub fn explain(&self, relation: &Relation, extended: bool) -> Result<String, SparkError> {
-        explain_text(self, relation, extended)
+    pub fn explain(&self, relation: &Relation, mode: ExplainMode) -> Result<String, SparkError> {
+        let resolved = self.analyze(relation)?;
+        let optimized = crate::batch::optimize(&resolved)?;
+        Ok(explain::explain(&resolved, &optimized, mode))
     }
-}
-
-fn explain_text(session: &Session, relation: &Relation, extended: bool) -> Result<String, SparkError> {
-    let resolved = session.analyze(relation)?;
-    let optimized = crate::batch::optimize(&resolved)?;
-    let mode = if extended { ExplainMode::Extended } else { ExplainMode::Simple };
-    Ok(explain::explain(&resolved, &optimized, mode))
 }
 
 fn create_view(
@@ -229,13 +225,7 @@ fn create_table(session: &Session, new: NewTable, input: Option<Relation>) -> Re
     let external = given.is_some();
     let path = given.unwrap_or_else(|| session.engine.tables.directory(&database, &table).display().to_string());
     if !external {
-        let dir = crate::stream::local_path(&path)?;
-        std::fs::create_dir_all(&dir).map_err(|e| {
-            SparkError::plain(
-                ExceptionClass::Spark,
-                format!("Cannot make the directory {} of a table: {e}", dir.display()),
-            )
-        })?;
+        make_directory(&path)?;
     }
     if let Some(resolved) = &resolved {
         let target = FileTarget {
@@ -283,7 +273,17 @@ pub(crate) fn drop_named(session: &Session, name: &[String], view: bool, if_exis
     if if_exists { Ok(()) } else { Err(table_not_found(name)) }
 }
 
-fn remove_files(path: &str) -> Result<(), SparkError> {
+/// Makes the directory of a table.
+pub(crate) fn make_directory(path: &str) -> Result<(), SparkError> {
+    let path = crate::stream::local_path(path)?;
+    std::fs::create_dir_all(&path).map_err(|error| {
+        let text = format!("Cannot make the directory {} of a table: {error}", path.display());
+        SparkError::plain(ExceptionClass::Spark, text)
+    })
+}
+
+/// Removes the directory of a table with all that is in it.
+pub(crate) fn remove_files(path: &str) -> Result<(), SparkError> {
     let path = crate::stream::local_path(path)?;
     match std::fs::remove_dir_all(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(SparkError::plain(

@@ -24,6 +24,7 @@ mod command;
 pub mod conf;
 mod engine;
 mod frame;
+mod function_names;
 mod scan;
 mod session;
 mod stream;

@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::LogicalPlan;
 use millstream_engine::QueryManager;
 use millstream_formats::condition::{ExceptionClass, SparkError};
+use millstream_functions::kernel::from_datafusion;
 use millstream_plan::ir::{Command, Expr, PythonUdf, Relation, RelationOp, Statement};
 use millstream_plan::resolved::ResolvedPlan;
 use millstream_plan::{sql, unsupported};
@@ -16,6 +20,7 @@ use crate::analysis::Analysis;
 use crate::batch::BatchStream;
 use crate::conf::Conf;
 use crate::engine::Engine;
+use crate::scan::files_of;
 use crate::tables::View;
 
 /// A session.
@@ -99,6 +104,24 @@ impl Session {
         millstream_plan::analyze(relation, &Analysis::new(self))
     }
 
+    /// The files a relation would read, as `file:` URLs, in order, each once.
+    ///
+    /// # Errors
+    /// Spark's analysis errors.
+    pub fn input_files(&self, relation: &Relation) -> Result<Vec<String>, SparkError> {
+        let mut files = std::collections::BTreeSet::new();
+        let walked = self.analyze(relation)?.plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node
+                && let Ok(provider) = source_as_provider(&scan.source)
+            {
+                files.extend(files_of(provider.as_ref()).into_iter().flatten());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        walked.map_err(from_datafusion)?;
+        Ok(files.into_iter().collect())
+    }
+
     /// Starts a batch query; its rows come out of the stream.
     ///
     /// # Errors
@@ -173,6 +196,11 @@ impl Session {
     /// Registers a Python function under a name.
     pub fn register_function(&self, name: &str, function: PythonUdf) {
         self.functions.write().insert(name.to_lowercase(), function);
+    }
+
+    /// Names of the functions registered from Python, in lower case.
+    pub(crate) fn python_functions(&self) -> Vec<String> {
+        self.functions.read().keys().cloned().collect()
     }
 
     pub(crate) fn python_function(&self, name: &str) -> Option<PythonUdf> {
