@@ -1,8 +1,8 @@
 //! Java's regular expressions on top of Rust's.
 //!
 //! A pattern is translated construct by construct: classes of Java are ASCII (`\d`, `\w`, `\s`, `\p{Alpha}`), `.` stops at every
-//! line terminator of Unicode, `\Q…\E` quotes, and so on. Matching takes linear time; in exchange, look-around,
-//! back-references, atomic groups and possessive quantifiers are refused as unsupported.
+//! line terminator of Unicode, `\Q…\E` quotes, and so on. Matching takes linear time. Only patterns with look-around,
+//! back-references, atomic groups or possessive quantifiers run on a backtracking engine ([`super::backtracking`]).
 //!
 //! Known differences: `(?i)` folds all of Unicode, not only ASCII; canonical equivalence does not exist.
 
@@ -13,6 +13,8 @@ use std::rc::Rc;
 
 use hashbrown::HashMap;
 use millstream_formats::condition::{ExceptionClass, SparkError};
+
+use super::backtracking::{Backtracking, TooMuch};
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -26,17 +28,8 @@ pub enum Pattern {
         /// Whether it has a `$` or `\Z`, which also match before a line terminator at the end.
         end_anchor: bool,
     },
-}
-
-/// Why a pattern cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PatternError {
-    /// It is no pattern of Java either.
-    #[error("{0}")]
-    Invalid(String),
-    /// A construct that only a backtracking engine can match.
-    #[error("{0}")]
-    Unsupported(&'static str),
+    /// One that needs backtracking.
+    Backtracking(Backtracking),
 }
 
 /// Where groups matched: group 0 is the whole match; absent if the group took no part.
@@ -46,16 +39,16 @@ impl Pattern {
     /// Compiles a pattern of Java's syntax.
     ///
     /// # Errors
-    /// What is wrong with it, or which construct is not supported.
-    pub fn compile(pattern: &str) -> Result<Self, PatternError> {
-        let translation = Translator::new(pattern).run().map_err(PatternError::Invalid)?;
-        if let Some(construct) = translation.backtracking {
-            return Err(PatternError::Unsupported(construct));
+    /// What is wrong with it.
+    pub fn compile(pattern: &str) -> Result<Self, String> {
+        let translation = Translator::new(pattern).run()?;
+        if translation.backtracking {
+            return Backtracking::new(pattern).map(Pattern::Backtracking);
         }
         if let Some(literal) = translation.literal {
             return Ok(Pattern::Literal(literal));
         }
-        let regex = regex::Regex::new(&translation.text).map_err(|e| PatternError::Invalid(e.to_string()))?;
+        let regex = regex::Regex::new(&translation.text).map_err(|e| e.to_string())?;
         Ok(Pattern::Linear { regex, end_anchor: translation.end_anchor })
     }
 
@@ -72,6 +65,7 @@ impl Pattern {
                 let earlier = regex.find_at(body, start).map(|m| m.range());
                 Ok(first_of(found, earlier, |range| range.start))
             }
+            Pattern::Backtracking(pattern) => pattern.find_at(text, start).map_err(too_much),
         }
     }
 
@@ -96,6 +90,7 @@ impl Pattern {
                 let begin = |groups: &Groups| groups.first().cloned().flatten().map_or(usize::MAX, |range| range.start);
                 Ok(first_of(found, groups(body), begin))
             }
+            Pattern::Backtracking(pattern) => pattern.groups_at(text, start).map_err(too_much),
         }
     }
 
@@ -104,6 +99,7 @@ impl Pattern {
         match self {
             Pattern::Literal(_) => 0,
             Pattern::Linear { regex, .. } => regex.captures_len() - 1,
+            Pattern::Backtracking(pattern) => pattern.group_count(),
         }
     }
 
@@ -112,6 +108,7 @@ impl Pattern {
         match self {
             Pattern::Literal(_) => None,
             Pattern::Linear { regex, .. } => regex.capture_names().position(|n| n == Some(name)),
+            Pattern::Backtracking(pattern) => pattern.group_named(name),
         }
     }
 
@@ -132,6 +129,15 @@ impl Pattern {
         }
         Ok(())
     }
+}
+
+fn too_much(error: TooMuch) -> SparkError {
+    SparkError::plain(ExceptionClass::Runtime, error.to_string())
+}
+
+/// The pattern in the syntax of the regex crate.
+pub(super) fn rust_text(pattern: &str) -> Result<String, String> {
+    Translator::new(pattern).run().map(|translation| translation.text)
 }
 
 /// The text before a line terminator at its end, if the search may end there.
@@ -174,15 +180,6 @@ pub fn invalid_pattern(function: &str, pattern: &str) -> SparkError {
     .with("value", format!("'{pattern}'"))
 }
 
-fn refused(function: &str, pattern: &str, error: &PatternError) -> SparkError {
-    match error {
-        PatternError::Invalid(_) => invalid_pattern(function, pattern),
-        PatternError::Unsupported(construct) => {
-            SparkError::unsupported(format!("{construct} in the regular expression '{pattern}' of `{function}`"))
-        }
-    }
-}
-
 /// Patterns kept compiled for each thread; more than that many are forgotten all at once.
 const KEPT_PATTERNS_MAX: usize = 64;
 
@@ -215,7 +212,7 @@ pub fn kept(function: &str, pattern: &str) -> Result<Rc<Pattern>, SparkError> {
         if let Some(found) = kept.get(pattern) {
             return Ok(Rc::clone(found));
         }
-        let compiled = Rc::new(Pattern::compile(pattern).map_err(|e| refused(function, pattern, &e))?);
+        let compiled = Rc::new(Pattern::compile(pattern).map_err(|_| invalid_pattern(function, pattern))?);
         if kept.len() >= KEPT_PATTERNS_MAX {
             kept.clear();
         }
@@ -232,7 +229,7 @@ const VERTICAL: &str = r"\n\x0B\x0C\r\u{85}\u{2028}\u{2029}";
 struct Translation {
     text: String,
     literal: Option<String>,
-    backtracking: Option<&'static str>,
+    backtracking: bool,
     end_anchor: bool,
 }
 
@@ -243,8 +240,8 @@ struct Translator<'a> {
     out: String,
     /// The pattern as plain text, as long as no operator has been met.
     literal: Option<String>,
-    /// The first construct that needs backtracking.
-    backtracking: Option<&'static str>,
+    /// Whether a construct that needs backtracking has been met.
+    backtracking: bool,
     /// `(?s)` in force, for each open group.
     dot_all: Vec<bool>,
     end_anchor: bool,
@@ -261,7 +258,7 @@ impl<'a> Translator<'a> {
             rest: pattern,
             out: String::new(),
             literal: Some(String::new()),
-            backtracking: None,
+            backtracking: false,
             dot_all: vec![false],
             end_anchor: false,
             class_depth: 0,
@@ -359,7 +356,7 @@ impl<'a> Translator<'a> {
                 self.operator(")");
             }
             '+' if was_quantifier => {
-                self.backtracking = Some("a possessive quantifier");
+                self.backtracking = true;
                 self.operator("+");
             }
             '*' | '+' | '?' => {
@@ -390,7 +387,7 @@ impl<'a> Translator<'a> {
             return self.operator("(");
         };
         if after.starts_with(['=', '!', '>']) || after.starts_with("<=") || after.starts_with("<!") {
-            self.backtracking = Some("look-around or an atomic group");
+            self.backtracking = true;
         }
         let flags = after.find(|c: char| !c.is_ascii_alphabetic() && c != '-').unwrap_or(after.len());
         let (flags, behind) = after.split_at(flags);
@@ -481,7 +478,7 @@ impl<'a> Translator<'a> {
             'Q' => self.quote(),
             'E' => {}
             'k' | '1'..='9' => {
-                self.backtracking = Some("a back-reference");
+                self.backtracking = true;
                 self.operator("\\");
                 self.out.push(c);
             }
@@ -621,10 +618,11 @@ mod tests {
     }
 
     #[test]
-    fn constructs_that_need_backtracking_are_refused_by_name() {
+    fn constructs_that_need_backtracking_have_their_engine() {
         for pattern in [r"(?<=a)b", r"(\w)\1", "a++a", "a{1,2}+b", "a(?!b)"] {
-            assert!(matches!(Pattern::compile(pattern), Err(PatternError::Unsupported(_))), "{pattern}");
+            assert!(matches!(Pattern::compile(pattern), Ok(Pattern::Backtracking(_))), "{pattern}");
         }
+        assert_eq!(matches(r"(?<=a)b(?!c)", "abc ab"), ["b"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Strings: cutting, searching, patterns, formatting, URLs.
 
+pub mod backtracking;
 mod build;
 mod case;
 mod compare;
