@@ -135,21 +135,24 @@ fn sort(name: &str, arguments: &[Typed], _: &FunctionContext) -> Result<Typed, S
     };
     let options = SortOptions { descending: !ascending, nulls_first: ascending };
     let [argument, ..] = arguments else { return Err(SparkError::internal("sort_array has an argument")) };
-    let typed = rearranged(
-        if ascending { "sort_array" } else { "sort_array_desc" },
-        argument,
-        item,
-        move |list, row, places| {
-            let order = make_comparator(list.values().as_ref(), list.values().as_ref(), options).map_err(internal)?;
-            let first = places.len();
-            places.extend(range(list, row).map(|at| at as u32));
-            if let Some(row) = places.get_mut(first..) {
-                row.sort_by(|a, b| order(*a as usize, *b as usize));
-            }
-            Ok(())
-        },
-    );
-    Ok(typed)
+    Ok(sorted(if ascending { "sort_array" } else { "sort_array_desc" }, argument, item, options))
+}
+
+/// Ascending, nulls last: `array_sort` without a comparator.
+pub(super) fn sort_nulls_last(argument: &Typed, item: Arc<Field>) -> Result<Typed, SparkError> {
+    Ok(sorted("array_sort", argument, item, SortOptions { descending: false, nulls_first: false }))
+}
+
+fn sorted(name: &str, argument: &Typed, item: Arc<Field>, options: SortOptions) -> Typed {
+    rearranged(name, argument, item, move |list, row, places| {
+        let order = make_comparator(list.values().as_ref(), list.values().as_ref(), options).map_err(internal)?;
+        let first = places.len();
+        places.extend(range(list, row).map(|at| at as u32));
+        if let Some(row) = places.get_mut(first..) {
+            row.sort_by(|a, b| order(*a as usize, *b as usize));
+        }
+        Ok(())
+    })
 }
 
 /// An array and a value of a common type.

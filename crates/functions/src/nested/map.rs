@@ -63,7 +63,7 @@ fn null_key() -> SparkError {
 }
 
 /// A map of these entries, after a look at its keys.
-fn build(
+pub(super) fn build(
     data_type: &DataType,
     offsets: OffsetBuffer<i32>,
     keys: ArrayRef,

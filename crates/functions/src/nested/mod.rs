@@ -1,18 +1,21 @@
-//! Functions on arrays, maps and structs, and the generators that make rows of them.
+//! Functions on arrays, maps and structs, on JSON documents, and the generators that make rows of them.
 
 mod array;
 mod construct;
 mod extract;
 mod generate;
+mod json;
+mod json_path;
+mod lambda;
 mod map;
 
 use crate::Function;
 
+/// Every part of this module.
+const PARTS: &[fn(&str) -> Option<Function>] =
+    &[array::lookup, construct::lookup, extract::lookup, generate::lookup, json::lookup, lambda::lookup, map::lookup];
+
 /// The function of this name in lower case.
 pub(crate) fn lookup(name: &str) -> Option<Function> {
-    generate::lookup(name)
-        .or_else(|| construct::lookup(name))
-        .or_else(|| extract::lookup(name))
-        .or_else(|| map::lookup(name))
-        .or_else(|| array::lookup(name))
+    PARTS.iter().find_map(|part| part(name))
 }
