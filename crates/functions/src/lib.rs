@@ -14,6 +14,7 @@ mod cast;
 pub mod coerce;
 mod conditional;
 pub mod datetime;
+mod json;
 pub mod kernel;
 mod math;
 mod misc;

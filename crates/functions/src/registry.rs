@@ -100,6 +100,7 @@ const MODULES: &[Lookup] = &[
     crate::aggregate::find,
     crate::conditional::lookup,
     crate::datetime::lookup,
+    crate::json::lookup,
     crate::math::lookup,
     crate::misc::lookup,
     crate::nested::lookup,

@@ -5,6 +5,7 @@
 
 use arrow::datatypes::{Field, Fields};
 
+use super::document::write_compact;
 use super::options::JsonReadOptions;
 use super::tape::{Kind, Node, Tape};
 use crate::condition::SparkError;
@@ -85,7 +86,7 @@ impl Converter<'_> {
         }
         let fit = match column {
             Column::Struct { .. } | Column::List { .. } | Column::Map { .. } => self.nested(index, &node, column),
-            _ => self.scalar(&node, column).map_or(Fit::None, |()| Fit::Whole),
+            _ => self.scalar(index, &node, column).map_or(Fit::None, |()| Fit::Whole),
         };
         if fit == Fit::None {
             column.truncate(rows);
@@ -191,7 +192,7 @@ impl Converter<'_> {
     }
 
     /// Adds a value to a column that is neither struct, list nor map; absent if it does not fit, and then nothing was added.
-    fn scalar(&self, node: &Node, column: &mut Column) -> Option<()> {
+    fn scalar(&self, index: usize, node: &Node, column: &mut Column) -> Option<()> {
         let raw = || self.tape.raw(node, self.source);
         let integer = || if node.kind == Kind::Integer { raw().parse::<i64>().ok() } else { None };
         let number = matches!(node.kind, Kind::Integer | Kind::Float);
@@ -200,7 +201,12 @@ impl Converter<'_> {
         match column {
             Column::String(texts) => match node.kind {
                 Kind::String => texts.push(self.string(node).as_bytes()),
-                _ => texts.push(raw().as_bytes()),
+                _ if self.options.exact_strings => texts.push(raw().as_bytes()),
+                _ => {
+                    let mut text = String::new();
+                    write_compact(self.tape, index, self.source, &mut text);
+                    texts.push(text.as_bytes());
+                }
             },
             Column::Int(fill) => fill.push(i32::try_from(integer()?).ok()?),
             Column::Long(fill) => fill.push(integer()?),

@@ -141,6 +141,22 @@ impl SchemaInference {
     }
 }
 
+/// The type of one document (`schema_of_json`); none if it is blank.
+///
+/// # Errors
+/// A document that is none.
+pub fn schema_of(record: &str, options: Arc<JsonReadOptions>) -> Result<Option<DataType>, SparkError> {
+    let mut inference = SchemaInference::new(options);
+    match inference.tape.read(record, &inference.options.syntax) {
+        Ok(false) => Ok(None),
+        Ok(true) => {
+            let found = inference.type_of(0, record);
+            Ok(Some(inference.canonical(&found).unwrap_or(DataType::Utf8)))
+        }
+        Err(_) => Err(malformed_record(record, ParseMode::FailFast)),
+    }
+}
+
 fn corrupt(name: &str) -> DataType {
     DataType::Struct(vec![Field::new(name, DataType::Utf8, true)].into())
 }

@@ -4,13 +4,15 @@
 //! [`from_json`] for a column of texts). Not here: how a file is cut into records.
 
 mod convert;
+mod document;
 mod infer;
 mod options;
 mod reader;
 mod tape;
 mod write;
 
-pub use infer::SchemaInference;
+pub use document::{Document, JsonPath};
+pub use infer::{SchemaInference, schema_of};
 pub use options::{JsonReadOptions, JsonWriteOptions};
 pub use reader::{RecordReader, from_json};
 pub use write::{JsonWriter, RowWriter, ValueWriter};

@@ -47,6 +47,8 @@ pub struct JsonReadOptions {
     pub encoding: Option<String>,
     /// Part of the records that is looked at to find the schema.
     pub sampling_ratio: f64,
+    /// A string field takes a value that is no string as it stands, blanks and digits included; else as JSON written anew.
+    pub exact_strings: bool,
     pub(crate) allow_nan: bool,
     pub(crate) partial_results: bool,
     pub(crate) primitives_as_string: bool,
@@ -86,6 +88,7 @@ impl JsonReadOptions {
             line_separator,
             encoding: options.get_any(&["encoding", "charset"]).map(str::to_string),
             sampling_ratio: options.double("samplingRatio", 1.0)?,
+            exact_strings: true,
             allow_nan: non_numeric_numbers,
             partial_results: settings.json_partial_results,
             primitives_as_string: options.format_bool("primitivesAsString", false)?,

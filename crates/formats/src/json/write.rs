@@ -346,7 +346,7 @@ fn escaped(name: &str, options: &JsonWriteOptions) -> String {
 }
 
 /// Appends a JSON string with its quotes.
-fn write_string(text: &str, ascii: bool, out: &mut String) {
+pub(super) fn write_string(text: &str, ascii: bool, out: &mut String) {
     use std::fmt::Write;
     out.push('"');
     let mut run = 0;

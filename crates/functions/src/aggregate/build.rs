@@ -217,7 +217,7 @@ fn constant_doubles(
 }
 
 /// The value of an expression over constants only.
-fn constant(value: &Typed) -> Option<ScalarValue> {
+pub(crate) fn constant(value: &Typed) -> Option<ScalarValue> {
     if let Some(literal) = value.as_literal() {
         return Some(literal.clone());
     }

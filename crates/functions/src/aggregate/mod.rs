@@ -6,7 +6,7 @@
 mod avg;
 mod bitmap;
 mod bits;
-mod build;
+pub(crate) mod build;
 pub mod canonical;
 mod collect;
 mod count;
