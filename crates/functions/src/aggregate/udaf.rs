@@ -186,6 +186,15 @@ impl AggregateUDFImpl for SparkAggregate {
         Ok(Box::new(SlidingFrame { make, state, rows: VecDeque::new() }))
     }
 
+    /// The value over no rows, for a correlated subquery whose outer row matches none.
+    fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
+        match self.name() {
+            "count" | "count_if" | "regr_count" | "approx_count_distinct" => ScalarValue::new_zero(data_type),
+            "collect_list" | "collect_set" | "array_agg" => ScalarValue::new_default(data_type),
+            _ => ScalarValue::try_from(data_type),
+        }
+    }
+
     fn schema_name(&self, parameters: &datafusion::logical_expr::expr::AggregateFunctionParams) -> Result<String> {
         let arguments: Vec<String> = parameters.args.iter().map(|a| a.schema_name().to_string()).collect();
         let distinct = if parameters.distinct { "DISTINCT " } else { "" };

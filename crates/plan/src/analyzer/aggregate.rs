@@ -3,7 +3,9 @@
 //! Keys become plain columns of a projection below the aggregate, so that its grouping expressions are columns only; each
 //! distinct aggregate call gets a column of its own. What stands in the select list is rewritten over these columns.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
@@ -35,12 +37,27 @@ pub struct Grouping {
     pub sets: Option<Vec<Vec<usize>>>,
     /// Whether there is a `GROUP BY`.
     pub explicit: bool,
+    /// Columns that aggregate calls have been given, the same each time the aggregate is built.
+    pub calls: Calls,
 }
+
+/// Aggregate calls and the columns they become.
+pub type Calls = Rc<RefCell<Vec<(Expr, String)>>>;
 
 impl Grouping {
     /// One group of all rows, since the select list holds aggregates.
     pub fn global() -> Self {
-        Self { keys: Vec::new(), sets: None, explicit: false }
+        Self { keys: Vec::new(), sets: None, explicit: false, calls: Calls::default() }
+    }
+
+    fn column_of(&self, call: &Expr) -> String {
+        let mut calls = self.calls.borrow_mut();
+        if let Some((_, name)) = calls.iter().find(|(known, _)| known == call) {
+            return name.clone();
+        }
+        let name = fresh_name();
+        calls.push((call.clone(), name.clone()));
+        name
     }
 
     fn key_for(&self, expr: &Expr) -> Option<&Attribute> {
@@ -156,7 +173,7 @@ fn rewrite(expr: Expr, grouping: &Grouping, calls: &mut Vec<(Expr, String)>) -> 
             Expr::AggregateFunction(_) => {
                 let known = calls.iter().find(|(call, _)| *call == e).map(|(_, name)| name.clone());
                 let name = known.unwrap_or_else(|| {
-                    let name = fresh_name();
+                    let name = grouping.column_of(&e);
                     calls.push((e.clone(), name.clone()));
                     name
                 });
@@ -324,9 +341,9 @@ impl Analyzer<'_> {
             mark_nullable_keys(&mut items, &keys);
         }
         let explicit = !keys.is_empty() || sets.is_some();
-        let grouping = Grouping { keys, sets, explicit };
+        let grouping = Grouping { keys, sets, explicit, calls: Calls::default() };
         let having = having.map(|h| self.having(h, &rel, &items)).transpose()?;
-        let select = Select { input: rel, grouping: Some(grouping), items, having };
+        let select = Select { input: rel, grouping: Some(grouping), items, having, carried: vec![] };
         Ok(select.build(vec![])?.0)
     }
 

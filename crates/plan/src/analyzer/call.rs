@@ -12,18 +12,24 @@ use millstream_functions::{AggregateCall, Function, Typed, cast, lookup};
 use super::expression::{Generator, Resolved, has_aggregate, strip_alias};
 use super::rel::planner_error;
 use super::scope::Scope;
-use super::{Analyzer, errors, names};
+use super::{Analyzer, errors, named, names};
 use crate::ir;
 
 impl Analyzer<'_> {
     /// Resolves a call.
     pub fn resolve_call(&self, call: &ir::Function, scope: &Scope) -> Result<Resolved, SparkError> {
         let lower = builtin_name(&call.name);
+        if call.arguments.iter().any(|a| matches!(a, ir::Expr::NamedArgument { .. })) {
+            return self.resolve_call(&named::by_position(&lower, call)?, scope);
+        }
         match lower.as_str() {
             "window" => return self.resolve_time_window(call, scope),
             "session_window" => return self.resolve_session_window(call, scope),
             "window_time" => return self.resolve_window_time(call, scope),
             "grouping" | "grouping_id" => return self.resolve_grouping(&lower, call, scope),
+            "not" | "!" if is_subquery_of_columns(&call.arguments) => {
+                return Err(SparkError::unsupported("NOT IN over a subquery of several columns"));
+            }
             "outer" => return self.resolve_outer(call),
             "struct" => return self.resolve_struct(call, scope),
             _ => {}
@@ -75,7 +81,6 @@ impl Analyzer<'_> {
             match argument {
                 ir::Expr::Star(star) => resolved.extend(self.expand_star(star, scope)?),
                 ir::Expr::Regex { pattern, plan_id } => resolved.extend(self.expand_regex(pattern, *plan_id, scope)?),
-                ir::Expr::NamedArgument { value, .. } => resolved.push(self.resolve(value, scope)?),
                 other => resolved.push(self.resolve(other, scope)?),
             }
         }
@@ -124,8 +129,9 @@ impl Analyzer<'_> {
         let call_of_one = ir::Function { arguments: one.to_vec(), ..call.clone() };
         let call = if counts_rows { &call_of_one } else { call };
 
-        let arguments = self.arguments(call, scope)?;
-        if arguments.iter().any(|a| has_aggregate(&a.typed.expr)) {
+        let inner = Scope { before_over: false, ..scope.clone() };
+        let arguments = self.arguments(call, &inner)?;
+        if !scope.before_over && arguments.iter().any(|a| has_aggregate(&a.typed.expr)) {
             return Err(errors::nested_aggregate());
         }
         let mut text = call_text(lower, call, &arguments);
@@ -189,6 +195,11 @@ impl Analyzer<'_> {
 pub fn builtin_name(name: &str) -> String {
     let lower = name.to_ascii_lowercase();
     ["system.builtin.", "builtin."].iter().find_map(|p| lower.strip_prefix(p)).unwrap_or(&lower).to_string()
+}
+
+/// `(a, b) IN (SELECT …)`, whose negation differs from the negation of a test of existence where there are nulls.
+fn is_subquery_of_columns(arguments: &[ir::Expr]) -> bool {
+    matches!(arguments, [ir::Expr::Subquery { kind: ir::SubqueryKind::In(values), .. }] if values.len() > 1)
 }
 
 /// The type to which the function of this name casts.

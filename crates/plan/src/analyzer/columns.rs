@@ -148,7 +148,7 @@ impl Analyzer<'_> {
         let items = self.items(list)?;
         let aggregates = items.iter().any(|i| super::expression::has_aggregate(i.expr()));
         let grouping = aggregates.then(super::aggregate::Grouping::global);
-        Ok(Select { input: rel, grouping, items, having: None }.build(vec![])?.0)
+        Ok(Select { input: rel, grouping, items, having: None, carried: vec![] }.build(vec![])?.0)
     }
 
     /// Without some columns; unknown ones are ignored.

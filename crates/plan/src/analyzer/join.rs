@@ -134,7 +134,9 @@ impl Analyzer<'_> {
         alias: Option<(&String, &Vec<String>)>,
         kind: JoinKind,
     ) -> Result<Rel, SparkError> {
-        let resolved = self.resolve(&ir::Expr::call(name, arguments.to_vec()), &Scope::of(&left))?;
+        // The arguments see the left side only, so `col.outer()` is just the column.
+        let arguments = arguments.iter().map(without_outer_calls).collect();
+        let resolved = self.resolve(&ir::Expr::call(name, arguments), &Scope::of(&left))?;
         let Some(generator) = &resolved.generator else {
             return Err(errors::unsupported_generator("NOT_GENERATOR", errors::quoted_one(name)));
         };
@@ -171,6 +173,28 @@ impl Analyzer<'_> {
             Subquery { subquery: Arc::new(right.plan.clone()), outer_ref_columns, spans: Default::default() };
         let plan = LogicalPlanBuilder::from(LogicalPlan::Subquery(subquery)).build().map_err(planner_error)?;
         joined(left, Rel { plan, ..right }, condition, kind)
+    }
+}
+
+/// The expression with `outer(column)` replaced by the column.
+fn without_outer_calls(expr: &ir::Expr) -> ir::Expr {
+    let inside = |e: &ir::Expr| Box::new(without_outer_calls(e));
+    match expr {
+        ir::Expr::Function(call) => match call.arguments.as_slice() {
+            [column] if call.name.eq_ignore_ascii_case("outer") => column.clone(),
+            arguments => {
+                let arguments = arguments.iter().map(without_outer_calls).collect();
+                ir::Expr::Function(ir::Function { arguments, ..call.clone() })
+            }
+        },
+        ir::Expr::Alias { expr, names, metadata } => {
+            ir::Expr::Alias { expr: inside(expr), names: names.clone(), metadata: metadata.clone() }
+        }
+        ir::Expr::Cast { expr, to, try_cast } => {
+            ir::Expr::Cast { expr: inside(expr), to: to.clone(), try_cast: *try_cast }
+        }
+        ir::Expr::ExtractValue { child, key } => ir::Expr::ExtractValue { child: inside(child), key: inside(key) },
+        other => other.clone(),
     }
 }
 

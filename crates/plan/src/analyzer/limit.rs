@@ -1,15 +1,12 @@
-//! Filters, sorting, limits and samples; and how they see columns that their input does not give.
+//! Filters, sorting and limits; and how they see columns that their input does not give.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray};
-use arrow::datatypes::DataType;
 use datafusion::logical_expr::expr::Sort as SortExpr;
 use datafusion::logical_expr::{Expr, Filter, Limit, LogicalPlan, Sort, lit};
 use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::SparkError;
-use millstream_functions::kernel::Kernel;
 
 use super::expression::{Resolved, has_aggregate, has_window, strip_alias};
 use super::rel::{Origin, Rel, planner_error};
@@ -36,14 +33,11 @@ impl Analyzer<'_> {
             let text = strip_alias(&condition);
             return Err(errors::invalid_where(&text, &text));
         }
-        let base = match wide {
-            Some(wide) => wide,
-            None => rel.clone(),
-        };
+        let base = wide.unwrap_or(rel);
         let predicate = condition.typed.expr;
         let plan = filter_plan(base.plan.clone(), predicate.clone())?;
         let mut filtered = base.with_plan(plan);
-        filtered.origin = Origin::Filter(Rc::new(rel), predicate);
+        filtered.origin = Origin::Filter(Rc::new(base), predicate);
         Ok(filtered)
     }
 
@@ -258,68 +252,6 @@ impl Analyzer<'_> {
         }
         Ok(rel)
     }
-
-    /// A random part of the rows: those whose random number lies in the bounds.
-    pub fn sample(
-        &self,
-        input: &Relation,
-        (lower, upper): (f64, f64),
-        with_replacement: bool,
-        seed: Option<i64>,
-        deterministic_order: bool,
-    ) -> Result<Rel, SparkError> {
-        let rel = self.relation(input)?;
-        if with_replacement {
-            return Err(SparkError::unsupported("Sampling with replacement"));
-        }
-        let mut plan = rel.plan.clone();
-        if deterministic_order && !rel.streaming {
-            let sortable = |a: &&Attribute| !matches!(a.data_type, DataType::Map(..));
-            let keys = rel
-                .output
-                .iter()
-                .filter(sortable)
-                .map(|a| SortExpr::new(super::rel::column(&a.column), true, true))
-                .collect::<Vec<_>>();
-            if !keys.is_empty() {
-                plan = LogicalPlan::Sort(Sort { expr: keys, input: Arc::new(plan), fetch: None });
-            }
-        }
-        let seed = seed.unwrap_or_else(random_seed);
-        Ok(rel.with_plan(filter_plan(plan, sampler(lower, upper, seed))?))
-    }
-}
-
-/// Name of the function by which a sample is taken.
-pub const SAMPLER: &str = "sample";
-
-/// A seed that differs from call to call.
-fn random_seed() -> i64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0_u8) as i64
-}
-
-/// True for the rows whose random number, drawn in row order from `seed`, lies in the bounds.
-fn sampler(lower: f64, upper: f64, seed: i64) -> Expr {
-    let next = std::sync::atomic::AtomicU64::new(0);
-    Kernel::new(SAMPLER, DataType::Boolean, false)
-        .bound_to(format!("{lower},{upper},{seed}"))
-        .volatile()
-        .arrays(&[], move |_, rows| {
-            let first = next.fetch_add(rows as u64, std::sync::atomic::Ordering::Relaxed);
-            let draw = |i: u64| (mix(seed as u64 ^ mix(i)) >> 11) as f64 / (1_u64 << 53) as f64;
-            let taken = (first..first + rows as u64).map(|i| Some((lower..upper).contains(&draw(i))));
-            Ok(Arc::new(taken.collect::<BooleanArray>()) as ArrayRef)
-        })
-        .expr
-}
-
-/// SplitMix64.
-fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    value ^ (value >> 31)
 }
 
 /// A reference to a column of this very relation, whatever its user-visible name.

@@ -26,6 +26,8 @@ pub struct Scope<'a> {
     pub lambda: Vec<(String, FieldRef)>,
     /// Earlier values of the same select list, by alias.
     pub aliases: Option<&'a RefCell<Vec<(String, Resolved)>>>,
+    /// Whether the call being resolved stands before `OVER`, so that aggregates may be among its arguments.
+    pub before_over: bool,
     /// Values that are tried before columns, by name (`HAVING` and `ORDER BY` see the select list first).
     pub first: &'a [(Attribute, Resolved)],
 }
@@ -116,7 +118,12 @@ impl Names {
         let mut matched = false;
         for node in nodes.iter().filter(|n| n.id == id) {
             matched = true;
-            let Some(found) = self.find(name, &node.columns)? else { continue };
+            let (visible, hidden) = node.columns.split_at(node.visible.min(node.columns.len()));
+            let found = match self.find(name, visible)? {
+                Some(found) => Some(found),
+                None => self.find(name, hidden)?,
+            };
+            let Some(found) = found else { continue };
             if !node.alive.contains(&found.attribute.column) {
                 continue;
             }

@@ -13,7 +13,8 @@ use datafusion::logical_expr::{Expr, Extension, Filter, LogicalPlan};
 use millstream_formats::condition::SparkError;
 
 use super::aggregate::{Grouping, aggregate_stage};
-use super::expression::{Resolved, columns_of, has_aggregate, strip_alias};
+use super::existence::existence_stage;
+use super::expression::{Resolved, columns_of, has_aggregate, has_subquery, strip_alias};
 use super::rel::{Origin, Rel, alias, column, fresh_name, new_attribute, planner_error, project_plan};
 use super::scope::Scope;
 use super::window::window_stage;
@@ -66,6 +67,8 @@ pub struct Select {
     pub items: Vec<Item>,
     /// `HAVING`, over the input.
     pub having: Option<Expr>,
+    /// What operators above have asked for before: its columns are in the plan as well.
+    pub carried: Vec<Expr>,
 }
 
 impl Select {
@@ -74,11 +77,12 @@ impl Select {
     ///
     /// # Errors
     /// Columns outside aggregates that are no keys.
-    pub fn build(self, extras: Vec<Expr>) -> Result<(Rel, Vec<Expr>), SparkError> {
+    pub fn build(mut self, extras: Vec<Expr>) -> Result<(Rel, Vec<Expr>), SparkError> {
         let own: HashSet<String> = self.items.iter().flat_map(Item::attributes).map(|a| a.column.clone()).collect();
         let mut exprs: Vec<Expr> = self.items.iter().map(|i| i.expr().clone()).collect();
-        let listed = exprs.len();
-        exprs.extend(extras);
+        let (listed, before) = (exprs.len(), self.carried.len());
+        exprs.extend(self.carried.iter().cloned().chain(extras.iter().cloned()));
+        self.carried.extend(extras);
         let mut rel = self.input.clone();
         if let Some(grouping) = &self.grouping {
             exprs.extend(self.having.clone());
@@ -90,12 +94,15 @@ impl Select {
                 rel = rel.with_plan(LogicalPlan::Filter(filter));
             }
         }
+        if exprs.iter().any(has_subquery) {
+            (rel, exprs) = existence_stage(rel, exprs)?;
+        }
         (rel, exprs) = window_stage(rel, exprs)?;
-        let extras = exprs.split_off(listed);
+        let mut carried = exprs.split_off(listed);
         let items = generate_stage(&mut rel, &self.items, exprs)?;
-        let mut result = project_with_extras(&rel, items, &extras)?;
+        let mut result = project_with_extras(&rel, items, &carried)?;
         result.origin = Origin::Select(Rc::new(self));
-        Ok((result, extras))
+        Ok((result, carried.split_off(before)))
     }
 }
 
@@ -174,7 +181,7 @@ impl Analyzer<'_> {
         let items = self.items(resolved)?;
         let aggregates = items.iter().any(|i| has_aggregate(i.expr()));
         let grouping = aggregates.then(Grouping::global);
-        let select = Select { input: rel, grouping, items, having: None };
+        let select = Select { input: rel, grouping, items, having: None, carried: vec![] };
         Ok(select.build(vec![])?.0)
     }
 

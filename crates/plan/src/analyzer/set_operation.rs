@@ -177,6 +177,10 @@ fn matched(
     .map_err(planner_error)?;
     let plan = project_plan(LogicalPlan::Join(join), keys.iter().map(|k| column(k)).collect())?;
     let columns = match kind {
+        SetKind::Intersect => {
+            let nullable = left.output.iter().zip(&right.output).map(|(l, r)| l.nullable && r.nullable);
+            columns.into_iter().zip(nullable).map(|(c, nullable)| Attribute { nullable, ..c }).collect()
+        }
         SetKind::Except => {
             columns.into_iter().zip(&left.output).map(|(c, l)| Attribute { nullable: l.nullable, ..c }).collect()
         }

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::Column;
-use datafusion::logical_expr::Expr;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::logical_plan::Subquery;
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use millstream_formats::condition::SparkError;
 use millstream_functions::Typed;
 use millstream_functions::coerce::{cast_to, common_type};
 
 use super::expression::{Resolved, strip_alias};
-use super::rel::{PlanNode, Rel, alias, fresh_name, project_plan};
+use super::rel::{PlanNode, Rel, alias, fresh_name, planner_error, project_plan};
 use super::scope::{Found, Scope};
+use super::single_value::single_value;
 use super::{Analyzer, errors};
 use crate::ir::{self, Relation, RelationOp, SubqueryKind, SubqueryRelation};
 use crate::resolved::Attribute;
@@ -117,7 +119,7 @@ impl Analyzer<'_> {
         match kind {
             SubqueryKind::Scalar => self.scalar_subquery(rel),
             SubqueryKind::Exists => {
-                let subquery = subquery_of(&rel);
+                let subquery = subquery_of(rel.plan);
                 let typed = Typed::new(Expr::Exists(Exists::new(subquery, false)), DataType::Boolean, false);
                 Ok(Resolved::value(typed, "exists()".to_string()))
             }
@@ -134,10 +136,16 @@ impl Analyzer<'_> {
             )
             .with("number", rel.output.len().to_string()));
         };
-        let data_type = only.data_type.clone();
-        let rel = rel.pick(vec![only.clone()]).map(|r| Rel { hidden: vec![], ..r })?;
-        let plan = single_column(&rel)?;
-        let typed = Typed::new(Expr::ScalarSubquery(subquery_of(&plan)), data_type, true);
+        let (data_type, value) = (only.data_type.clone(), super::rel::column(&only.column));
+        let plan = if gives_one_row(&rel.plan) {
+            project_plan(rel.plan.clone(), vec![value])?
+        } else {
+            let only = alias(single_value(value), &fresh_name(), &Default::default());
+            let aggregate =
+                Aggregate::try_new(Arc::new(rel.plan.clone()), vec![], vec![only]).map_err(planner_error)?;
+            LogicalPlan::Aggregate(aggregate)
+        };
+        let typed = Typed::new(Expr::ScalarSubquery(subquery_of(plan)), data_type, true);
         Ok(Resolved::value(typed, "scalarsubquery()".to_string()))
     }
 
@@ -156,7 +164,7 @@ impl Analyzer<'_> {
             ));
         }
         let ([value], [only]) = (values, rel.output.as_slice()) else {
-            return Err(SparkError::unsupported("IN over a subquery of several columns"));
+            return self.in_several_columns(values, rel, scope);
         };
         let value = self.resolve_scalar(value, scope, "Filter")?;
         let types = [value.typed.data_type.clone(), only.data_type.clone()];
@@ -173,9 +181,31 @@ impl Analyzer<'_> {
         let left = cast_to(value.typed, &common, &self.context)?;
         let cast = cast_to(Resolved::column(only).typed, &common, &self.context)?;
         let plan = project_plan(rel.plan.clone(), vec![alias(cast.expr, &fresh_name(), &Default::default())])?;
-        let subquery = subquery_of(&Rel { plan, ..rel });
+        let subquery = subquery_of(plan);
         let expr = Expr::InSubquery(InSubquery::new(Box::new(left.expr), subquery, false));
         Ok(Resolved::value(Typed::new(expr, DataType::Boolean, nullable), format!("({text} IN (listquery()))")))
+    }
+
+    /// `(a, b) IN (SELECT x, y …)`, where it stands for true or not true: a row exists whose values are equal.
+    fn in_several_columns(&self, values: &[ir::Expr], rel: Rel, scope: &Scope) -> Result<Resolved, SparkError> {
+        let (mut condition, mut texts): (Option<Typed>, Vec<String>) = (None, Vec::new());
+        for (value, column) in values.iter().zip(&rel.output) {
+            let value = self.resolve_scalar(value, scope, "Filter")?;
+            texts.push(strip_alias(&value));
+            let outer = Typed { expr: as_outer(value.typed.expr, scope)?, ..value.typed };
+            let equal = self.build("=", &[outer, Resolved::column(column).typed])?;
+            condition = Some(match condition {
+                Some(before) => self.build("and", &[before, equal])?,
+                None => equal,
+            });
+        }
+        let plan = match condition {
+            Some(condition) => super::limit::filter_plan(rel.plan, condition.expr)?,
+            None => rel.plan,
+        };
+        let typed = Typed::new(Expr::Exists(Exists::new(subquery_of(plan), false)), DataType::Boolean, true);
+        let text = format!("(named_struct({}) IN (listquery()))", texts.join(", "));
+        Ok(Resolved::value(typed, text))
     }
 
     /// Relations that expressions of `root` refer to.
@@ -200,17 +230,31 @@ impl Analyzer<'_> {
     }
 }
 
-/// The relation as a plan of just its one column.
-fn single_column(rel: &Rel) -> Result<Rel, SparkError> {
-    let columns = rel.output.iter().map(|a| super::rel::column(&a.column)).collect();
-    let plan = project_plan(rel.plan.clone(), columns)?;
-    Ok(Rel { plan, ..rel.clone() })
+/// An expression over the query around as it stands within the subquery.
+fn as_outer(expr: Expr, scope: &Scope) -> Result<Expr, SparkError> {
+    let transformed = expr.transform_up(|e| {
+        let Expr::Column(column) = &e else { return Ok(Transformed::no(e)) };
+        let known = scope.output.iter().chain(scope.hidden).find(|a| a.column == column.name);
+        Ok(match known {
+            Some(attribute) => {
+                let field = Arc::new(Field::new(&attribute.column, attribute.data_type.clone(), true));
+                Transformed::yes(Expr::OuterReferenceColumn(field, column.clone()))
+            }
+            None => Transformed::no(e),
+        })
+    });
+    transformed.map(|t| t.data).map_err(planner_error)
 }
 
-fn subquery_of(rel: &Rel) -> Subquery {
-    Subquery {
-        outer_ref_columns: rel.plan.all_out_ref_exprs(),
-        subquery: Arc::new(rel.plan.clone()),
-        spans: Default::default(),
+/// Whether a plan is an aggregate without keys, maybe below projections.
+fn gives_one_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => gives_one_row(&projection.input),
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        _ => false,
     }
+}
+
+fn subquery_of(plan: LogicalPlan) -> Subquery {
+    Subquery { outer_ref_columns: plan.all_out_ref_exprs(), subquery: Arc::new(plan), spans: Default::default() }
 }

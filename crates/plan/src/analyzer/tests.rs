@@ -62,6 +62,19 @@ fn rows_are_ordered_by_an_aggregate_that_is_not_selected() {
 }
 
 #[test]
+fn a_filter_and_a_sort_look_below_a_select_list_for_different_columns() {
+    let three = select(pairs(1), vec![col("k"), col("v"), col("v").alias("w")]);
+    let listed = select(three, vec![col("k")]);
+    let condition = Expr::call("<", vec![col("v"), int(3)]);
+    let filtered: Relation = RelationOp::Filter { input: listed, condition }.into();
+    assert_eq!(rows(&sort(filtered, col("w"))), "k / a / b");
+    let grouped = group(pairs(1), vec![col("k")], vec![]);
+    let condition = Expr::call(">", vec![Expr::call("count", vec![int(1)]), int(0)]);
+    let filtered: Relation = RelationOp::Filter { input: grouped, condition }.into();
+    assert_eq!(rows(&sort(filtered, Expr::call("max", vec![col("v")]))), "k / a / b");
+}
+
+#[test]
 fn a_reference_to_a_data_frame_holds_through_operators_that_pass_the_column_on() {
     let renamed = select(pairs(1), vec![col("k"), col("v").alias("k2")]);
     let relation = select(renamed.clone(), vec![of(1, "k")]);
@@ -73,6 +86,8 @@ fn a_reference_to_a_data_frame_holds_through_operators_that_pass_the_column_on()
 fn a_join_using_a_key_gives_it_once_and_keeps_both_sides_within_reach() {
     let relation = join(pairs(1), pairs(2), None, &["k"], JoinKind::Inner);
     assert_eq!(rows(&relation), "k,v,v / a,1,1 / a,1,3 / a,3,1 / a,3,3 / b,2,2");
+    let named = Relation { plan_id: Some(3), ..relation.clone() };
+    assert_eq!(rows(&select(named, vec![of(3, "k")])), "k / a / a / a / a / b");
     let taken = select(relation, vec![of(2, "k"), of(1, "v")]);
     assert_eq!(rows(&taken), "k,v / a,1 / a,1 / a,3 / a,3 / b,2");
 }

@@ -66,7 +66,7 @@ impl Analyzer<'_> {
         frame: Option<&ir::WindowFrame>,
         scope: &Scope,
     ) -> Result<Resolved, SparkError> {
-        let call = self.resolve_scalar(function, scope, "Window")?;
+        let call = self.resolve_scalar(function, &Scope { before_over: true, ..scope.clone() }, "Window")?;
         let partition =
             partition_by.iter().map(|e| self.resolve_scalar(e, scope, "Window")).collect::<Result<Vec<_>, _>>()?;
         let order = order_by
@@ -229,14 +229,17 @@ impl Over {
         };
         let expr = typed
             .expr
-            .transform_up(|e| {
+            .transform_down(|e| {
+                // What is among the arguments of the call is an aggregate of the query itself.
                 Ok(match e {
-                    Expr::AggregateFunction(call) => Transformed::yes(self.aggregate(call, &frame)),
+                    Expr::AggregateFunction(call) => {
+                        Transformed::new(self.aggregate(call, &frame), true, TreeNodeRecursion::Jump)
+                    }
                     Expr::WindowFunction(mut call) => {
                         call.params.partition_by.clone_from(&self.partition_by);
                         call.params.order_by.clone_from(&self.order_by);
                         call.params.window_frame = frame.clone();
-                        Transformed::yes(Expr::WindowFunction(call))
+                        Transformed::new(Expr::WindowFunction(call), true, TreeNodeRecursion::Jump)
                     }
                     other => Transformed::no(other),
                 })

@@ -142,7 +142,8 @@ impl Analyzer<'_> {
     /// The values in the data, in order, null first.
     fn pivot_values(&self, rel: &Rel, pivot: &Resolved) -> Result<Vec<PivotValue>, SparkError> {
         if rel.streaming {
-            return Err(crate::unsupported::batch_only());
+            let sentence = "pivot is not supported on a streaming DataFrames/Datasets";
+            return Err(errors::analysis("_LEGACY_ERROR_TEMP_3063", "", sentence));
         }
         let max = self.catalog.conf(VALUES_MAX).and_then(|v| v.parse().ok()).unwrap_or(VALUES_MAX_DEFAULT);
         let only = Resolved { attribute: None, ..pivot.clone() };
