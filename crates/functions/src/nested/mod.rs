@@ -1,11 +1,9 @@
-//! Functions on arrays, maps and structs, on JSON documents, and the generators that make rows of them.
+//! Functions on arrays, maps and structs, and the generators that make rows of them.
 
 mod array;
 mod construct;
 mod extract;
 mod generate;
-mod json;
-mod json_path;
 mod lambda;
 mod map;
 
@@ -13,7 +11,7 @@ use crate::Function;
 
 /// Every part of this module.
 const PARTS: &[fn(&str) -> Option<Function>] =
-    &[array::lookup, construct::lookup, extract::lookup, generate::lookup, json::lookup, lambda::lookup, map::lookup];
+    &[array::lookup, construct::lookup, extract::lookup, generate::lookup, lambda::lookup, map::lookup];
 
 /// The function of this name in lower case.
 pub(crate) fn lookup(name: &str) -> Option<Function> {
