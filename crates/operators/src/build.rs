@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Fields};
-use datafusion::common::{Column, ExprSchema, Result, plan_err};
-use datafusion::logical_expr::{Aggregate, LogicalPlan};
+use arrow::datatypes::{DataType, Field, Fields, Schema};
+use datafusion::common::{Column, DFSchema, ExprSchema, JoinType, NullEquality, Result, plan_err};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Join, LogicalPlan, Operator};
 use datafusion::physical_plan::ExecutionPlan;
+use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_plan::nodes::{Deduplicate, SessionAggregate, WATERMARK_DELAY_MS};
 use parking_lot::Mutex;
 
 use crate::aggregate::StateAggregateExec;
 use crate::deduplicate::{Keep, Keys, StateDeduplicateExec};
+use crate::exec::external;
+use crate::join::{Cleanup, JoinSpec, Side, StateJoinExec, both, bounds};
 use crate::limit::StateLimitExec;
 use crate::planner::{Context, dedup_keys, partial, session_partial};
 use crate::session::{Sessions, StateSessionExec};
@@ -150,5 +154,154 @@ impl StreamBuild {
             custom: None,
         });
         Ok(Arc::new(StateSessionExec::new(partial.plan, sessions, state, self.mode)))
+    }
+
+    /// `symmetricHashJoin`.
+    pub(crate) fn join(
+        &self,
+        operator: u32,
+        node: &Join,
+        left: &Arc<dyn ExecutionPlan>,
+        right: &Arc<dyn ExecutionPlan>,
+        context: &Context,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let spec = Arc::new(join_spec(node, left, right, context)?);
+        let cleans_up = [&spec.left, &spec.right].iter().any(|side| side.cleanup != Cleanup::Never);
+        let [left_counts, left_rows] = spec.left.store_fields(["left-keyToNumValues", "left-keyWithIndexToValue"]);
+        let [right_counts, right_rows] = spec.right.store_fields(["right-keyToNumValues", "right-keyWithIndexToValue"]);
+        let state = self.state(StoreSpec {
+            operator,
+            name: "symmetricHashJoin",
+            stores: vec![left_counts, left_rows, right_counts, right_rows],
+            partitions: self.settings.state_partitions.max(1),
+            no_data_batch: if cleans_up { NoDataBatch::WatermarkMoved } else { NoDataBatch::Never },
+            custom: None,
+        });
+        Ok(Arc::new(StateJoinExec::new(Arc::clone(left), Arc::clone(right), spec, state)))
+    }
+}
+
+/// Takes a join apart: conditions of one side, conditions of both, and how long each side is kept.
+fn join_spec(
+    node: &Join,
+    left: &Arc<dyn ExecutionPlan>,
+    right: &Arc<dyn ExecutionPlan>,
+    context: &Context,
+) -> Result<JoinSpec> {
+    let supported = [JoinType::Inner, JoinType::Left, JoinType::Right, JoinType::Full, JoinType::LeftSemi];
+    if !supported.contains(&node.join_type) {
+        return Err(external(SparkError::unsupported(format!("A {} join of two streams", node.join_type))));
+    }
+    let (left_schema, right_schema) = (node.left.schema(), node.right.schema());
+    let conjuncts: Vec<Expr> = node.filter.iter().flat_map(|f| split_conjunction(f)).cloned().collect();
+    let of = |schema: &DFSchema, expr: &Expr| expr.column_refs().iter().all(|c| schema.has_column(c));
+    let null_safe = node.null_equality == NullEquality::NullEqualsNull;
+    let mut on: Vec<(Expr, Expr, bool)> = node.on.iter().map(|(l, r)| (l.clone(), r.clone(), null_safe)).collect();
+    let (equalities, conjuncts): (Vec<Expr>, Vec<Expr>) =
+        conjuncts.into_iter().partition(|c| equality(c, &|e| of(left_schema, e), &|e| of(right_schema, e)).is_some());
+    on.extend(equalities.iter().filter_map(|c| equality(c, &|e| of(left_schema, e), &|e| of(right_schema, e))));
+    if on.is_empty() {
+        let text = "Stream-stream join without equality predicate is not supported";
+        return Err(external(SparkError::plain(ExceptionClass::Analysis, text)));
+    }
+    let both_columns = left_schema.join(right_schema)?;
+    let (mut left_only, mut right_only, mut rest) = (vec![], vec![], vec![]);
+    for conjunct in &conjuncts {
+        match (of(left_schema, conjunct), of(right_schema, conjunct)) {
+            (true, _) => left_only.push(context.expr(conjunct, left_schema)?),
+            (_, true) => right_only.push(context.expr(conjunct, right_schema)?),
+            _ => rest.push(conjunct.clone()),
+        }
+    }
+    let time = |schema: &DFSchema| schema.fields().iter().position(|f| f.metadata().contains_key(WATERMARK_DELAY_MS));
+    let (left_time, right_time) = (time(left_schema), time(right_schema));
+    let is_time = |schema: &DFSchema, time: Option<usize>, key: &Expr| match key {
+        Expr::Column(column) => time.is_some() && schema.maybe_index_of_column(column) == time,
+        _ => false,
+    };
+    let time_key = on.iter().position(|(l, r, _)| {
+        let marked = |schema: &DFSchema, e: &Expr| {
+            e.to_field(schema).is_ok_and(|(_, field)| field.metadata().contains_key(WATERMARK_DELAY_MS))
+        };
+        is_time(left_schema, left_time, l)
+            || is_time(right_schema, right_time, r)
+            || marked(left_schema, l)
+            || marked(right_schema, r)
+    });
+    let cleanup = |own: &DFSchema, own_time: Option<usize>, other: &DFSchema, other_time: Option<usize>| {
+        if let Some(key) = time_key {
+            return Cleanup::Key(key);
+        }
+        let (Some(_), Some(other_time)) = (own_time, other_time) else { return Cleanup::Never };
+        let (qualifier, field) = other.qualified_field(other_time);
+        let other_column = Column::new(qualifier.cloned(), field.name());
+        match bounds(&conjuncts, |c| own.has_column(c), &other_column) {
+            none if none.is_empty() => Cleanup::Never,
+            bounds => Cleanup::Value(bounds),
+        }
+    };
+    let keys = |schema: &DFSchema, side: fn(&(Expr, Expr, bool)) -> &Expr| {
+        on.iter().map(|pair| context.expr(side(pair), schema)).collect::<Result<Vec<_>>>()
+    };
+    let kind = node.join_type;
+    let left_outer = matches!(kind, JoinType::Left | JoinType::Full);
+    let right_outer = matches!(kind, JoinType::Right | JoinType::Full);
+    let output =
+        node.schema.as_arrow().fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
+    Ok(JoinSpec {
+        left: Side::try_new(
+            left.schema(),
+            keys(left_schema, |pair| &pair.0)?,
+            left_only,
+            left_time,
+            cleanup(left_schema, left_time, right_schema, right_time),
+            left_outer,
+            !left_outer,
+            0,
+        )?,
+        right: Side::try_new(
+            right.schema(),
+            keys(right_schema, |pair| &pair.1)?,
+            right_only,
+            right_time,
+            cleanup(right_schema, right_time, left_schema, left_time),
+            right_outer,
+            !right_outer,
+            2,
+        )?,
+        kind,
+        filter: conjunction(rest).map(|f| context.expr(&f, &both_columns)).transpose()?,
+        both: both(&left.schema(), &right.schema()),
+        output: Arc::new(Schema::new(output)),
+        null_safe_keys: on.iter().map(|(_, _, null_safe)| *null_safe).collect(),
+    })
+}
+
+/// The two sides of an equality between the sides of a join, and whether null equals null in it. Equalities of types that
+/// DataFusion does not compare itself are kernels.
+fn equality(
+    expr: &Expr,
+    of_left: &dyn Fn(&Expr) -> bool,
+    of_right: &dyn Fn(&Expr) -> bool,
+) -> Option<(Expr, Expr, bool)> {
+    let (a, b, null_safe) = match expr {
+        Expr::BinaryExpr(e) if e.op == Operator::Eq => (e.left.as_ref(), e.right.as_ref(), false),
+        Expr::BinaryExpr(e) if e.op == Operator::IsNotDistinctFrom => (e.left.as_ref(), e.right.as_ref(), true),
+        Expr::ScalarFunction(call) => match (call.func.name(), call.args.as_slice()) {
+            ("=" | "==", [a, b]) => (a, b, false),
+            ("<=>", [a, b]) => (a, b, true),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    // A side without columns is a constant, and no key.
+    let has_columns = |e: &Expr| !e.column_refs().is_empty();
+    if !has_columns(a) || !has_columns(b) {
+        return None;
+    }
+    match (of_left(a) && of_right(b), of_left(b) && of_right(a)) {
+        (true, _) => Some((a.clone(), b.clone(), null_safe)),
+        (_, true) => Some((b.clone(), a.clone(), null_safe)),
+        _ => None,
     }
 }

@@ -11,6 +11,7 @@ mod event_time;
 mod exchange;
 mod exec;
 mod generate;
+mod join;
 mod layout;
 mod limit;
 mod logical;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::common::{DFSchemaRef, Result, plan_err};
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan, UserDefinedLogicalNodeCore};
 use millstream_plan::nodes::{Deduplicate, SessionAggregate};
 
 /// A stateful operator and its id.
@@ -26,6 +26,8 @@ pub enum StatefulKind {
     Session(SessionAggregate),
     /// `dedupe`, `dedupeWithinWatermark`.
     Deduplicate(Deduplicate),
+    /// `symmetricHashJoin`.
+    Join(Join),
     /// `globalLimit`.
     Limit {
         /// Input.
@@ -51,6 +53,7 @@ impl UserDefinedLogicalNodeCore for Stateful {
             StatefulKind::Aggregate(aggregate) => vec![&aggregate.input],
             StatefulKind::Session(session) => vec![&session.input],
             StatefulKind::Deduplicate(deduplicate) => vec![&deduplicate.input],
+            StatefulKind::Join(join) => vec![&join.left, &join.right],
             StatefulKind::Limit { input, .. } => vec![input],
         }
     }
@@ -60,6 +63,7 @@ impl UserDefinedLogicalNodeCore for Stateful {
             StatefulKind::Aggregate(aggregate) => &aggregate.schema,
             StatefulKind::Session(session) => UserDefinedLogicalNodeCore::schema(session),
             StatefulKind::Deduplicate(deduplicate) => deduplicate.input.schema(),
+            StatefulKind::Join(join) => &join.schema,
             StatefulKind::Limit { input, .. } => input.schema(),
         }
     }
@@ -69,6 +73,10 @@ impl UserDefinedLogicalNodeCore for Stateful {
             StatefulKind::Aggregate(a) => a.group_expr.iter().chain(&a.aggr_expr).cloned().collect(),
             StatefulKind::Session(session) => UserDefinedLogicalNodeCore::expressions(session),
             StatefulKind::Deduplicate(deduplicate) => deduplicate.keys.iter().cloned().map(Expr::Column).collect(),
+            StatefulKind::Join(join) => {
+                let keys = join.on.iter().flat_map(|(left, right)| [left.clone(), right.clone()]);
+                keys.chain(join.filter.clone()).collect()
+            }
             StatefulKind::Limit { .. } => vec![],
         }
     }
@@ -78,6 +86,7 @@ impl UserDefinedLogicalNodeCore for Stateful {
             StatefulKind::Aggregate(_) => write!(f, "StatefulAggregate: operator={}", self.operator),
             StatefulKind::Session(_) => write!(f, "StatefulSession: operator={}", self.operator),
             StatefulKind::Deduplicate(_) => write!(f, "StatefulDeduplicate: operator={}", self.operator),
+            StatefulKind::Join(join) => write!(f, "StatefulJoin: operator={}, {}", self.operator, join.join_type),
             StatefulKind::Limit { rows, .. } => write!(f, "StatefulLimit: operator={}, rows={rows}", self.operator),
         }
     }
@@ -86,8 +95,13 @@ impl UserDefinedLogicalNodeCore for Stateful {
         if exprs != self.expressions() {
             return plan_err!("the expressions of a stateful operator do not change");
         }
-        let Some(input) = inputs.pop().map(Arc::new) else { return plan_err!("a stateful operator has one input") };
+        let Some(input) = inputs.pop().map(Arc::new) else { return plan_err!("a stateful operator has an input") };
         let kind = match self.kind.clone() {
+            StatefulKind::Join(mut join) => {
+                let Some(left) = inputs.pop() else { return plan_err!("a join has two inputs") };
+                (join.left, join.right) = (Arc::new(left), input);
+                StatefulKind::Join(join)
+            }
             StatefulKind::Aggregate(mut aggregate) => {
                 aggregate.input = input;
                 StatefulKind::Aggregate(aggregate)

@@ -179,7 +179,7 @@ fn place_operators(plan: LogicalPlan) -> Result<LogicalPlan, SparkError> {
         Ok(match node {
             LogicalPlan::Aggregate(aggregate) => operator(StatefulKind::Aggregate(aggregate)),
             LogicalPlan::Join(join) if is_streaming(&join.left) && is_streaming(&join.right) => {
-                return Err(external(SparkError::unsupported("A join of two streams")));
+                operator(StatefulKind::Join(join))
             }
             LogicalPlan::Extension(extension) => {
                 let node = extension.node.as_any();

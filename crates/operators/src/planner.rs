@@ -78,6 +78,10 @@ impl ExtensionPlanner for NodePlanner {
         planning: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let context = Context { planner, session, planning };
+        if let (Some(node), [left, right]) = (node.as_any().downcast_ref::<Stateful>(), physical_inputs) {
+            let (Some(build), StatefulKind::Join(join)) = (&self.stream, &node.kind) else { return Ok(None) };
+            return build.join(node.operator, join, left, right, &context).map(Some);
+        }
         let [input] = physical_inputs else { return Ok(None) };
         let [logical_input] = logical_inputs else { return Ok(None) };
         if let Some(node) = node.as_any().downcast_ref::<Generate>() {
@@ -109,6 +113,7 @@ impl ExtensionPlanner for NodePlanner {
                 }
                 StatefulKind::Deduplicate(keys) => build.deduplicate(node.operator, keys, input, &context).map(Some),
                 StatefulKind::Limit { rows, .. } => Ok(Some(build.limit(node.operator, *rows, input))),
+                StatefulKind::Join(_) => plan_err!("a join has two inputs"),
             };
         }
         if let Some(node) = node.as_any().downcast_ref::<Observe>() {

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
-use hashbrown::HashSet;
+use hashbrown::HashMap;
 
 use super::canonical::canonical;
 use super::rows::{column, for_each_valid, rows_as_groups, wrong_column};
@@ -43,10 +43,13 @@ impl DistinctRows {
     }
 }
 
+/// The distinct rows of a group and the place at which each came first.
+type Rows = HashMap<Box<[u8]>, usize>;
+
 /// Groups of distinct rows before the aggregate they are for.
 pub struct DistinctGroups {
     rows: Arc<DistinctRows>,
-    groups: Vec<HashSet<Box<[u8]>>>,
+    groups: Vec<Rows>,
     inner: Box<dyn GroupsAccumulator>,
 }
 
@@ -63,24 +66,30 @@ impl DistinctGroups {
         filter: Option<&BooleanArray>,
         total: usize,
     ) -> Result<()> {
-        self.groups.resize_with(total, HashSet::new);
+        self.groups.resize_with(total, HashMap::new);
         let values: Vec<ArrayRef> = values.iter().map(canonical).collect::<Result<_>>()?;
         let rows = self.rows.converter.convert_columns(&values)?;
         for_each_valid(groups, None, filter, |row, group| {
             let bytes = rows.row(row);
-            if !self.groups[group].contains(bytes.as_ref()) {
-                self.groups[group].insert(bytes.as_ref().into());
+            let group = &mut self.groups[group];
+            if !group.contains_key(bytes.as_ref()) {
+                group.insert(bytes.as_ref().into(), group.len());
             }
         });
         Ok(())
     }
 
-    /// Columns of the distinct rows, group by group, and how many each group has.
-    fn columns(&self, groups: &[HashSet<Box<[u8]>>]) -> Result<(Vec<ArrayRef>, Vec<usize>)> {
+    /// Columns of the distinct rows, group by group in order of arrival, and how many each group has.
+    fn columns(&self, groups: &[Rows]) -> Result<(Vec<ArrayRef>, Vec<usize>)> {
         let parser = self.rows.converter.parser();
-        let rows = groups.iter().flatten().map(|bytes| parser.parse(bytes));
+        let mut rows = Vec::with_capacity(groups.iter().map(HashMap::len).sum());
+        for group in groups {
+            let mut ordered: Vec<(&[u8], usize)> = group.iter().map(|(bytes, place)| (&**bytes, *place)).collect();
+            ordered.sort_unstable_by_key(|(_, place)| *place);
+            rows.extend(ordered.into_iter().map(|(bytes, _)| parser.parse(bytes)));
+        }
         let columns = self.rows.converter.convert_rows(rows)?;
-        Ok((columns, groups.iter().map(HashSet::len).collect()))
+        Ok((columns, groups.iter().map(HashMap::len).collect()))
     }
 }
 
@@ -139,7 +148,7 @@ impl GroupsAccumulator for DistinctGroups {
     }
 
     fn size(&self) -> usize {
-        self.groups.iter().map(|g| g.iter().map(|b| b.len() + 24).sum::<usize>() + 48).sum::<usize>()
+        self.groups.iter().map(|g| g.iter().map(|(b, _)| b.len() + 32).sum::<usize>() + 48).sum::<usize>()
             + self.inner.size()
     }
 }

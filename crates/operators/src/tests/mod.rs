@@ -1,5 +1,6 @@
 //! Streaming queries driven by hand, without engine and sources.
 
+mod join;
 mod model;
 
 use std::any::Any;
