@@ -226,6 +226,11 @@ impl LineBuffer {
         Ok(())
     }
 
+    /// Whether [`LineBuffer::stop`] was called.
+    pub fn stopped(&self) -> bool {
+        self.state.lock().stopped
+    }
+
     /// Lets the reading thread go.
     pub fn stop(&self) {
         self.state.lock().stopped = true;

@@ -116,8 +116,9 @@ fn read_lines(mut stream: &TcpStream, buffer: &LineBuffer, name: &str) {
             return;
         }
     }
+    buffer.append(cutter.finish(), now_us());
     // A source that was stopped has closed the connection itself.
-    if buffer.append(cutter.finish(), now_us()) {
+    if !buffer.stopped() {
         tracing::warn!("Stream closed by {name}");
     }
 }
