@@ -32,6 +32,11 @@ impl Analyzer<'_> {
             }
             "outer" => return self.resolve_outer(call),
             "struct" => return self.resolve_struct(call, scope),
+            "input_file_name" | "input_file_block_start" | "input_file_block_length" => {
+                if let Some(found) = self.resolve_input_file(&lower, call, scope)? {
+                    return Ok(found);
+                }
+            }
             _ => {}
         }
         if let Some(to) = cast_function(&lower) {
@@ -99,6 +104,28 @@ impl Analyzer<'_> {
         };
         let typed = cast(value.typed.clone(), to, false, &self.context).map_err(|e| self.readable(e, scope))?;
         Ok(Resolved { name: value.name.clone(), ..Resolved::value(typed, strip_alias(value)) })
+    }
+
+    /// `input_file_name()` and its kin, where the rows come from files: fields of the hidden column of the files. None elsewhere:
+    /// the functions of these names then answer that there is no file.
+    fn resolve_input_file(
+        &self,
+        lower: &str,
+        call: &ir::Function,
+        scope: &Scope,
+    ) -> Result<Option<Resolved>, SparkError> {
+        let of_files =
+            |a: &crate::resolved::Attribute| a.name == "_metadata" && matches!(a.data_type, DataType::Struct(_));
+        if !call.arguments.is_empty() || !scope.hidden.iter().any(of_files) {
+            return Ok(None);
+        }
+        let field = match lower {
+            "input_file_name" => "file_path",
+            "input_file_block_start" => "file_block_start",
+            _ => "file_block_length",
+        };
+        let found = self.resolve(&ir::Expr::attribute(["_metadata", field]), scope)?;
+        Ok(Some(Resolved::value(found.typed, call_text(lower, call, &[]))))
     }
 
     /// Puts a null of the type in place of the text of a schema.
