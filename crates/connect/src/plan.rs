@@ -15,7 +15,7 @@ const PLAN_BYTES_MAX: u64 = 512 << 20;
 
 /// A relation or a command.
 pub(crate) enum PlanOp {
-    Relation(pb::Relation),
+    Relation(Box<pb::Relation>),
     Command(Box<pb::Command>),
 }
 
@@ -23,7 +23,7 @@ pub(crate) enum PlanOp {
 pub(crate) fn plan_op(plan: Option<pb::Plan>) -> Result<PlanOp, SparkError> {
     let pb::Plan { op_type } = required(plan, "the plan of the request")?;
     match required(op_type, "the plan of the request")? {
-        OpType::Root(relation) => Ok(PlanOp::Relation(relation)),
+        OpType::Root(relation) => Ok(PlanOp::Relation(Box::new(relation))),
         OpType::Command(command) => Ok(PlanOp::Command(Box::new(command))),
         OpType::CompressedOperation(compressed) => decompress(compressed),
     }
@@ -32,7 +32,7 @@ pub(crate) fn plan_op(plan: Option<pb::Plan>) -> Result<PlanOp, SparkError> {
 /// A plan that must be a relation.
 pub(crate) fn plan_relation(plan: Option<pb::Plan>) -> Result<pb::Relation, SparkError> {
     match plan_op(plan)? {
-        PlanOp::Relation(relation) => Ok(relation),
+        PlanOp::Relation(relation) => Ok(*relation),
         PlanOp::Command(_) => Err(invalid("A relation is wanted, and the plan is a command.")),
     }
 }
@@ -46,7 +46,7 @@ fn decompress(message: CompressedOperation) -> Result<PlanOp, SparkError> {
     let bytes = unpack(&data)?;
     let unreadable = |status: tonic::Status| invalid(status.message());
     match Kind::try_from(op_type) {
-        Ok(Kind::Relation) => codec::decode(bytes).map(PlanOp::Relation).map_err(unreadable),
+        Ok(Kind::Relation) => codec::decode(bytes).map(|r| PlanOp::Relation(Box::new(r))).map_err(unreadable),
         Ok(Kind::Command) => codec::decode(bytes).map(|c| PlanOp::Command(Box::new(c))).map_err(unreadable),
         _ => Err(invalid("A compressed plan does not say what it is.")),
     }

@@ -14,6 +14,7 @@ use spark_connect_proto::execute_plan_response::{ResponseType, SqlCommandResult}
 use uuid::Uuid;
 
 use super::Execution;
+use crate::convert::relation::read::SqlText;
 use crate::convert::required;
 use crate::result::ipc_stream;
 use crate::session::ClientSession;
@@ -114,7 +115,7 @@ fn run_sql(session: &ClientSession, input: pb::Relation) -> Result<pb::Relation,
             return Ok(input);
         }
     };
-    let (text, named, positional) = session.convert().sql_text(text)?;
+    let SqlText { text, named, positional } = session.convert().sql_text(text)?;
     match session.engine_session().sql(&text, named, positional)? {
         SqlResult::Query(_) => Ok(input),
         SqlResult::Done((schema, batches)) => local_relation(&schema, &batches),

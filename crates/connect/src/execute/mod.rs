@@ -43,7 +43,7 @@ impl Execution {
 
     async fn run(&self, plan: PlanOp) -> Result<(), SparkError> {
         match plan {
-            PlanOp::Relation(relation) => self.run_relation(relation).await,
+            PlanOp::Relation(relation) => self.run_relation(*relation).await,
             PlanOp::Command(command) => self.run_command(*command).await,
         }
     }

@@ -197,7 +197,7 @@ fn check_columns(
     for name in exprs.iter().flat_map(columns_of) {
         let made_here = is_key(&name) || calls.iter().any(|(_, call)| *call == name);
         let of_input = input.plan.schema().has_column_with_unqualified_name(&name);
-        if made_here || !of_input || own.contains(&name) && !of_input {
+        if made_here || !of_input || own.contains(&name) {
             continue;
         }
         if !grouping.explicit {

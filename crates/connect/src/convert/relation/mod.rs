@@ -2,7 +2,7 @@
 
 mod join;
 mod python;
-mod read;
+pub(crate) mod read;
 mod reshape;
 mod select;
 mod show;
@@ -45,7 +45,7 @@ impl Convert<'_> {
             RelType::Range(m) => range(m),
             RelType::SubqueryAlias(m) => self.subquery_alias(m),
             RelType::Repartition(m) => self.repartition(m),
-            RelType::ToDf(m) => self.to_df(m),
+            RelType::ToDf(m) => self.renamed_columns(m),
             RelType::WithColumnsRenamed(m) => self.with_columns_renamed(m),
             RelType::ShowString(m) => self.show_string(m),
             RelType::Drop(m) => self.drop_columns(m),
@@ -53,7 +53,7 @@ impl Convert<'_> {
             RelType::WithColumns(m) => self.with_columns(m),
             RelType::Hint(m) => self.hint(m),
             RelType::Unpivot(m) => self.unpivot(m),
-            RelType::ToSchema(m) => self.to_schema(m),
+            RelType::ToSchema(m) => self.under_schema(m),
             RelType::RepartitionByExpression(m) => self.repartition_by_expression(m),
             RelType::MapPartitions(m) => self.map_partitions(m),
             RelType::CollectMetrics(m) => self.collect_metrics(m),

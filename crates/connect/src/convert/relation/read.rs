@@ -8,6 +8,15 @@ use spark_connect_proto as pb;
 
 use crate::convert::{Convert, name, required};
 
+/// A text of SQL.
+pub(crate) struct SqlText {
+    pub(crate) text: String,
+    /// `:name` parameters.
+    pub(crate) named: BTreeMap<String, Expr>,
+    /// `?` parameters.
+    pub(crate) positional: Vec<Expr>,
+}
+
 impl Convert<'_> {
     pub(super) fn read(&self, message: &pb::Read) -> Result<RelationOp, SparkError> {
         use pb::read::ReadType;
@@ -24,16 +33,13 @@ impl Convert<'_> {
 
     /// The text of a query with its parameters.
     pub(crate) fn sql(&self, message: &pb::Sql) -> Result<RelationOp, SparkError> {
-        let (text, named, positional) = self.sql_text(message)?;
+        let SqlText { text, named, positional } = self.sql_text(message)?;
         Ok(RelationOp::Sql { text, named, positional })
     }
 
-    /// SQL text, `:name` parameters and `?` parameters.
+    /// SQL text with its parameters.
     #[expect(deprecated, reason = "clients up to 3.5 send parameters as literals")]
-    pub(crate) fn sql_text(
-        &self,
-        message: &pb::Sql,
-    ) -> Result<(String, BTreeMap<String, Expr>, Vec<Expr>), SparkError> {
+    pub(crate) fn sql_text(&self, message: &pb::Sql) -> Result<SqlText, SparkError> {
         let pb::Sql { query, args, pos_args, named_arguments, pos_arguments } = message;
         let mut named = BTreeMap::new();
         for (name, literal) in args {
@@ -45,7 +51,7 @@ impl Convert<'_> {
         let mut positional =
             pos_args.iter().map(|literal| self.literal_expr(literal)).collect::<Result<Vec<_>, _>>()?;
         positional.extend(self.exprs(pos_arguments)?);
-        Ok((query.clone(), named, positional))
+        Ok(SqlText { text: query.clone(), named, positional })
     }
 
     pub(super) fn with_relations(&self, message: &pb::WithRelations) -> Result<RelationOp, SparkError> {

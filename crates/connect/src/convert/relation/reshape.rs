@@ -13,7 +13,7 @@ impl Convert<'_> {
         Ok(RelationOp::SubqueryAlias { input: self.input(input)?, alias: alias.clone(), columns: Vec::new() })
     }
 
-    pub(super) fn to_df(&self, message: &pb::ToDf) -> Result<RelationOp, SparkError> {
+    pub(super) fn renamed_columns(&self, message: &pb::ToDf) -> Result<RelationOp, SparkError> {
         let pb::ToDf { input, column_names } = message;
         Ok(RelationOp::ToDf { input: self.input(input)?, names: column_names.clone() })
     }
@@ -38,7 +38,7 @@ impl Convert<'_> {
         Ok(RelationOp::Drop { input: self.input(input)?, columns: self.exprs(columns)?, names: column_names.clone() })
     }
 
-    pub(super) fn to_schema(&self, message: &pb::ToSchema) -> Result<RelationOp, SparkError> {
+    pub(super) fn under_schema(&self, message: &pb::ToSchema) -> Result<RelationOp, SparkError> {
         let pb::ToSchema { input, schema } = message;
         let schema = schema_of(self.required_type(schema.as_ref())?)?;
         Ok(RelationOp::ToSchema { input: self.input(input)?, schema })
