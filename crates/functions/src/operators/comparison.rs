@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::SortOptions;
 use arrow::compute::kernels::cmp;
-use arrow::datatypes::{DataType, Float32Type, Float64Type, IntervalUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, IntervalUnit};
 use datafusion::logical_expr::{Expr, Operator, binary_expr};
 use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::SparkError;
@@ -77,6 +77,8 @@ fn comparison_type(a: &DataType, b: &DataType, ansi: bool) -> Option<DataType> {
         return Some(common);
     }
     match (a, b) {
+        // Structs of the same types are compared whatever their fields are called.
+        (DataType::Struct(_), DataType::Struct(_)) => with_names_of(a, b),
         (DataType::Utf8, other) | (other, DataType::Utf8) if !ansi => match other {
             DataType::Decimal128(..) => Some(DataType::Float64),
             other if other.is_nested() => None,
@@ -87,6 +89,25 @@ fn comparison_type(a: &DataType, b: &DataType, ansi: bool) -> Option<DataType> {
             Some(number.clone())
         }
         _ => wider_decimal(a, b).or_else(|| ansi_string_promotion(a, b)),
+    }
+}
+
+/// A type that holds values of both, with the names of the first; none if they differ in more than names and nullability.
+fn with_names_of(a: &DataType, b: &DataType) -> Option<DataType> {
+    match (a, b) {
+        (DataType::Struct(a), DataType::Struct(b)) if a.len() == b.len() => {
+            let field = |(a, b): (&FieldRef, &FieldRef)| {
+                let data_type = with_names_of(a.data_type(), b.data_type())?;
+                Some(Field::clone(a).with_data_type(data_type).with_nullable(a.is_nullable() || b.is_nullable()))
+            };
+            let fields: Option<Vec<Field>> = a.iter().zip(b).map(field).collect();
+            Some(DataType::Struct(fields?.into()))
+        }
+        (DataType::List(a), DataType::List(b)) => {
+            let element = with_names_of(a.data_type(), b.data_type())?;
+            Some(crate::types::array(element, a.is_nullable() || b.is_nullable()))
+        }
+        _ => (a == b).then(|| a.clone()),
     }
 }
 
