@@ -87,7 +87,7 @@ impl Parser<'_> {
     }
 
     /// `FROM a, b …`.
-    pub(super) fn from_clause(&mut self) -> Parsed<Relation> {
+    pub(super) fn relations_of_from(&mut self) -> Parsed<Relation> {
         self.expect(&["FROM"])?;
         let mut left = self.relation(None)?;
         let mut links = 0;
@@ -197,10 +197,8 @@ impl Parser<'_> {
         if self.is(&["VALUES"]) && self.is_query_at(0) {
             return self.inline_table();
         }
-        let streaming = self.is(&["STREAM"])
-            && (self.is_symbol_at(1, "(") || self.is_name_at(1) && !self.is_word_at(1, "AS") && !self.ends_item(2));
-        let streaming = streaming
-            || self.is(&["STREAM"]) && self.is_name_at(1) && !self.is_one_of_at(1, &["WHERE", "AS", "JOIN", "GROUP"]);
+        let names_table = self.is_name_at(1) && !self.is_one_of_at(1, &["AS", "GROUP", "JOIN", "WHERE"]);
+        let streaming = self.is(&["STREAM"]) && (self.is_symbol_at(1, "(") || names_table);
         if streaming {
             self.advance();
         }
@@ -355,7 +353,7 @@ impl Parser<'_> {
                 name.push(self.name()?);
             }
             let generator = self.call(&name)?;
-            let alias = Some(self.name()?).filter(|_| true);
+            let alias = Some(self.name()?);
             let named = self.eat(&["AS"]) || self.is_lateral_column();
             let columns = if named { self.lateral_columns()? } else { Vec::new() };
             input = RelationOp::LateralView { input, generator, outer, alias, columns }.into();

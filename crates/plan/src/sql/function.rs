@@ -178,7 +178,7 @@ impl Parser<'_> {
             self.advance();
         }
         let mut arguments = Vec::new();
-        if !(self.is(&["FROM"]) && !side.is_empty()) {
+        if side.is_empty() || !self.is(&["FROM"]) {
             if self.eat_symbol(")") {
                 return Ok(Some(Expr::call("trim", arguments)));
             }

@@ -66,10 +66,10 @@ impl Lexer<'_> {
 
     fn next_kind(&mut self) -> TokenKind {
         let Some(first) = self.peek() else { return TokenKind::End };
-        if matches!(first, 'r' | 'R') {
-            if let Some(text) = self.raw_string() {
-                return TokenKind::String(text);
-            }
+        if matches!(first, 'r' | 'R')
+            && let Some(text) = self.raw_string()
+        {
+            return TokenKind::String(text);
         }
         if matches!(first, '\'' | '"') {
             return self.string(first);

@@ -152,7 +152,7 @@ impl Parser<'_> {
             return Ok(RelationOp::Table { name, options: Default::default(), streaming: false }.into());
         }
         if self.is(&["FROM"]) {
-            let input = self.from_clause()?;
+            let input = self.relations_of_from()?;
             return if self.is(&["SELECT"]) { self.select_from(Some(input)) } else { Ok(input) };
         }
         Err(self.unexpected())
@@ -171,7 +171,7 @@ impl Parser<'_> {
         let expressions = self.comma_list(Self::named_expression)?;
         let mut input = match from {
             Some(input) => input,
-            None if self.is(&["FROM"]) => self.from_clause()?,
+            None if self.is(&["FROM"]) => self.relations_of_from()?,
             None => RelationOp::OneRow.into(),
         };
         input = self.lateral_views(input)?;

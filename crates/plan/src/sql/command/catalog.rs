@@ -83,18 +83,18 @@ impl Parser<'_> {
             "TBLPROPERTIES",
         ]) {
             Some(kind @ ("TABLES" | "VIEWS")) => {
-                let db_name = self.from_or_in()?;
+                let db_name = self.name_in()?;
                 let method = if kind == "TABLES" { "show_tables" } else { "show_views" };
                 Ok(catalog_query(method, [("db_name", db_name), ("pattern", self.like_pattern()?)]))
             }
             Some("DATABASES" | "SCHEMAS" | "NAMESPACES") => {
-                self.from_or_in()?;
+                self.name_in()?;
                 Ok(catalog_query("show_databases", [("pattern", self.like_pattern()?)]))
             }
             Some("CATALOGS") => Ok(catalog_query("show_catalogs", [("pattern", self.like_pattern()?)])),
             Some("COLUMNS") => {
-                let table_name = self.from_or_in()?;
-                let db_name = self.from_or_in()?;
+                let table_name = self.name_in()?;
+                let db_name = self.name_in()?;
                 Ok(catalog_query("show_columns", [("table_name", table_name), ("db_name", db_name)]))
             }
             Some(kind) => Err(SparkError::unsupported(format!("The statement SHOW {kind}"))),
@@ -102,7 +102,7 @@ impl Parser<'_> {
         }
     }
 
-    fn from_or_in(&mut self) -> Parsed<Option<String>> {
+    fn name_in(&mut self) -> Parsed<Option<String>> {
         if self.eat_one_of(&["FROM", "IN"]).is_some() { Ok(Some(quoted(&self.table_name()?))) } else { Ok(None) }
     }
 
@@ -115,7 +115,7 @@ impl Parser<'_> {
     fn show_functions(&mut self) -> Parsed<Command> {
         let scope = self.eat_one_of(&["USER", "SYSTEM", "ALL"]).map(str::to_ascii_lowercase);
         self.expect(&["FUNCTIONS"])?;
-        let db_name = self.from_or_in()?;
+        let db_name = self.name_in()?;
         let like = self.eat(&["LIKE"]);
         let pattern = if self.is_string_at(0) {
             Some(self.string()?)
