@@ -53,6 +53,12 @@ fn operator(lower: &str, arguments: &[String]) -> Option<String> {
     })
 }
 
+/// The comparison by which `array_sort` sorts without one: nulls last.
+const DEFAULT_ORDER: &str = "lambdafunction((IF(((namedlambdavariable() IS NULL) AND (namedlambdavariable() IS NULL)), 0, \
+    (IF((namedlambdavariable() IS NULL), 1, (IF((namedlambdavariable() IS NULL), -1, (IF((namedlambdavariable() < \
+    namedlambdavariable()), -1, (IF((namedlambdavariable() > namedlambdavariable()), 1, 0)))))))))), namedlambdavariable(), \
+    namedlambdavariable())";
+
 /// Functions whose text is not their call with defaults filled in.
 fn special(lower: &str, arguments: &[String]) -> Option<String> {
     const LAST_FIELD: &str = "0.000000";
@@ -63,6 +69,9 @@ fn special(lower: &str, arguments: &[String]) -> Option<String> {
         ("datepart", [field, source]) => format!("datepart({field} FROM {source})"),
         ("assert_true", [a]) => format!("assert_true({a}, '{a}' is not true!)"),
         ("raise_error", [a]) => format!("raise_error(USER_RAISED_EXCEPTION, map(errorMessage, {a}))"),
+        ("ceil" | "floor", [a, scale]) => format!("{lower}({a}, {scale})"),
+        ("array_sort", [a]) => format!("array_sort({a}, {DEFAULT_ORDER})"),
+        ("make_timestamp_ltz", [_, _] | [_, _, _]) => format!("make_timestamp({})", arguments.join(", ")),
         ("convert_timezone", [to, time]) => format!("convert_timezone(current_timezone(), {to}, {time})"),
         ("mode", [a, reversed]) if reversed == "true" => format!("mode() WITHIN GROUP (ORDER BY {a} DESC)"),
         ("unix_timestamp", []) => "unix_timestamp(current_timestamp(), yyyy-MM-dd HH:mm:ss)".to_string(),
