@@ -97,7 +97,8 @@ pub fn check_execution(plan: &ResolvedPlan, mode: OutputMode) -> Result<(), Spar
                  multiple stateful operators will be disallowed.",
             ));
         }
-        let grouped = is_streaming_aggregate(operator) || is_streaming_distinct(operator);
+        let numbered = matches!(operator, LogicalPlan::Window(w) if is_streaming(&w.input) && numbers_equal_rows(w));
+        let grouped = numbered || is_streaming_aggregate(operator) || is_streaming_distinct(operator);
         if mode == OutputMode::Append && grouped && !has_watermarked_key(operator) {
             return Err(SparkError::new(
                 ExceptionClass::Analysis,
@@ -187,7 +188,9 @@ fn check_operator(operator: &LogicalPlan, mode: OutputMode) -> Result<(), SparkE
                  Complete output mode;",
             ))
         }
-        LogicalPlan::Window(window) if is_streaming(&window.input) => Err(no_windows(window)),
+        LogicalPlan::Window(window) if is_streaming(&window.input) && !numbers_equal_rows(window) => {
+            Err(no_windows(window))
+        }
         LogicalPlan::Extension(_) => check_extension(operator),
         _ => Ok(()),
     }
@@ -254,6 +257,14 @@ fn check_expressions(operator: &LogicalPlan) -> Result<(), SparkError> {
         ));
     }
     Ok(())
+}
+
+/// Whether a window is part of a set operation with `ALL`: no window of a user numbers rows without an order.
+fn numbers_equal_rows(window: &Window) -> bool {
+    window.window_expr.iter().all(|e| match e.clone().unalias() {
+        Expr::WindowFunction(call) => call.fun.name() == "row_number" && call.params.order_by.is_empty(),
+        _ => false,
+    })
 }
 
 fn no_windows(window: &Window) -> SparkError {

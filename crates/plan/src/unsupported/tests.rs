@@ -76,6 +76,16 @@ fn sets_of_streams_and_tables_do_not_mix() {
     let plan = analyze(&set(stream, table, SetKind::Except), &TestCatalog::default()).unwrap();
     let late = check_execution(&plan, OutputMode::Append).unwrap_err();
     assert_eq!(late.condition(), Some("UNSUPPORTED_STREAMING_OPERATOR_WITHOUT_WATERMARK"));
+    let all = |left, right| -> Relation {
+        let kind = SetKind::Except;
+        RelationOp::SetOperation(SetOperation { left, right, kind, all: true, by_name: false, allow_missing: false })
+            .into()
+    };
+    let (stream, table) = (select(crate::testing::stream(), vec![col("k")]), select(pairs(1), vec![col("k")]));
+    assert!(refusal(&all(stream.clone(), stream.clone()), OutputMode::Append).contains("Except on a streaming"));
+    let plan = analyze(&all(stream, table), &TestCatalog::default()).unwrap();
+    assert!(check_streaming(&plan, OutputMode::Append, true).is_ok());
+    assert!(check_execution(&plan, OutputMode::Append).is_err());
 }
 
 #[test]
