@@ -35,6 +35,11 @@ impl DataFile {
     pub fn url(&self) -> String {
         url(&self.path)
     }
+
+    /// Bytes of the part that is read.
+    pub fn length(&self) -> u64 {
+        self.part.map_or(self.size, |(start, end)| end.saturating_sub(start))
+    }
 }
 
 /// What restricts a listing.

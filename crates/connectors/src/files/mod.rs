@@ -103,7 +103,7 @@ fn table_schema(format: &dyn FileFormat, spec: &SourceSpec, files: &[DataFile]) 
         None => format.infer(files)?.ok_or_else(|| unable_to_infer(format.name()))?,
     };
     let is_partition = |field: &&FieldRef| !partitions.iter().any(|p| p.name().eq_ignore_ascii_case(field.name()));
-    Ok(TableSchema { data: data.iter().filter(is_partition).cloned().collect(), partitions })
+    Ok(TableSchema { data: data.iter().filter(is_partition).cloned().collect(), partitions, declared: Vec::new() })
 }
 
 /// A file stream that has been loaded.

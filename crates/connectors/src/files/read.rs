@@ -41,11 +41,24 @@ pub(crate) struct TableSchema {
     pub data: Fields,
     /// In directory names.
     pub partitions: Vec<Field>,
+    /// Names in the order the user declared, if it counts: else columns in directory names come last.
+    pub declared: Vec<String>,
 }
 
 impl TableSchema {
     /// All columns, as the user sees them.
     pub fn schema(&self) -> SchemaRef {
+        let unordered = self.unordered();
+        if self.declared.is_empty() {
+            return unordered;
+        }
+        let place = |f: &FieldRef| self.declared.iter().position(|n| n == f.name()).unwrap_or(usize::MAX);
+        let mut fields: Vec<FieldRef> = unordered.fields().iter().cloned().collect();
+        fields.sort_by_key(place);
+        Arc::new(Schema::new(fields))
+    }
+
+    fn unordered(&self) -> SchemaRef {
         let data = self.data.iter().filter(|f| !self.is_partition(f.name()));
         let data = data.map(|f| f.as_ref().clone().with_data_type(as_nullable(f.data_type())).with_nullable(true));
         Arc::new(Schema::new(data.chain(self.partitions.iter().cloned()).collect::<Vec<_>>()))
@@ -136,7 +149,9 @@ impl ReadPlan {
 
     /// The rows of files in at most `partitions` parts; the files of a part are read one after the other.
     pub fn rows(self: &Arc<Self>, files: Vec<DataFile>, partitions: usize) -> Vec<Rows> {
-        let files = if self.format.splits() { split(files, partitions.max(1)) } else { files };
+        let mut files = if self.format.splits() { split(files, partitions.max(1)) } else { files };
+        // Spark reads the largest parts first, and programs see the order of rows.
+        files.sort_by_key(|file| std::cmp::Reverse(file.length()));
         let parts = share(files, partitions.max(1));
         let rows = |files: Vec<DataFile>| {
             let plan = Arc::clone(self);
@@ -275,7 +290,7 @@ fn split(files: Vec<DataFile>, partitions: usize) -> Vec<DataFile> {
 
 /// Files in order, in parts of about the same size.
 fn share(files: Vec<DataFile>, partitions: usize) -> Vec<Vec<DataFile>> {
-    let cost = |file: &DataFile| file.part.map_or(file.size, |(start, end)| end - start) + OPEN_COST;
+    let cost = |file: &DataFile| file.length() + OPEN_COST;
     let total: u64 = files.iter().map(cost).sum();
     let target = total.div_ceil(partitions as u64).max(1);
     let mut parts: Vec<Vec<DataFile>> = Vec::new();

@@ -8,7 +8,10 @@ use millstream_formats::condition::SparkError;
 use super::format::{self, FileFormat};
 use super::listing::{self, DataFile};
 use super::read::{self, ReadPlan, TableSchema, Tolerance};
-use super::{check_columns, modified_time, path_not_specified, settings, stream_options, table_schema, tolerance};
+use super::url::user_path;
+use super::{
+    check_columns, modified_time, path_not_specified, settings, sink_log, stream_options, table_schema, tolerance,
+};
 use crate::source::{Rows, SourceSpec};
 
 /// Files that have been listed and whose columns are known.
@@ -35,7 +38,13 @@ pub fn file_scan(spec: &SourceSpec) -> Result<FileScan, SparkError> {
     filters.after_ms = modified_time(&spec.options, "modifiedAfter", &spec.conf)?;
     filters.before_ms = modified_time(&spec.options, "modifiedBefore", &spec.conf)?;
     let files = listing::list(&paths, &filters)?;
-    let table = table_schema(format.as_ref(), spec, &files)?;
+    let mut table = table_schema(format.as_ref(), spec, &files)?;
+    if let Some(user) = &spec.schema
+        && paths.iter().any(|path| sink_log::is_sink_directory(&user_path(path)))
+    {
+        // Spark keeps the order of the user's columns only in directories that a stream has written.
+        table.declared = user.fields().iter().map(|f| f.name().clone()).collect();
+    }
     check_columns(&table.schema().fields().clone())?;
     format.check(&table.data)?;
     let (zone, tolerance) = (settings::zone(&spec.conf)?, tolerance(&spec.options, &spec.conf)?);

@@ -60,12 +60,17 @@ pub(crate) fn open(directory: &Path, conf: Option<&Conf>) -> Result<BatchLog<Sin
     BatchLog::open(directory.join(DIRECTORY), Writer { role: "sink", fsync }, retention)
 }
 
+/// Whether a sink has written the directory.
+pub(crate) fn is_sink_directory(directory: &Path) -> bool {
+    directory.join(DIRECTORY).is_dir()
+}
+
 /// The files that count in a directory; none if no sink has written it.
 ///
 /// # Errors
 /// A damaged log.
 pub(crate) fn files(directory: &Path) -> Result<Option<Vec<DataFile>>, SparkError> {
-    if !directory.join(DIRECTORY).is_dir() {
+    if !is_sink_directory(directory) {
         return Ok(None);
     }
     let entries = open(directory, None)?.all()?;
