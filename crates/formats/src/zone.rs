@@ -8,7 +8,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeZone};
-use chrono_tz::{OffsetName, Tz};
+use chrono_tz::{OffsetComponents, OffsetName, Tz};
+
+use crate::calendar;
 
 const SECOND: i64 = 1_000_000;
 
@@ -66,10 +68,7 @@ impl Zone {
     pub fn offset_at(&self, utc_us: i64) -> i32 {
         match self {
             Zone::Fixed(offset) => *offset,
-            Zone::Region(tz) => match naive(utc_us) {
-                Some(utc) => tz.offset_from_utc_datetime(&utc).fix().local_minus_utc(),
-                None => 0,
-            },
+            Zone::Region(tz) => tz.offset_from_utc_datetime(&tabled(utc_us)).fix().local_minus_utc(),
         }
     }
 
@@ -96,8 +95,7 @@ impl Zone {
             Zone::Fixed(offset) => return *offset,
             Zone::Region(tz) => tz,
         };
-        let Some(local) = naive(local_us) else { return 0 };
-        match tz.offset_from_local_datetime(&local) {
+        match tz.offset_from_local_datetime(&tabled(local_us)) {
             LocalResult::Single(offset) => offset.fix().local_minus_utc(),
             LocalResult::Ambiguous(first, _) => first.fix().local_minus_utc(),
             // An instant a day earlier lies before the jump; no zone jumps twice within two days.
@@ -105,20 +103,40 @@ impl Zone {
         }
     }
 
-    /// The abbreviation in force at an instant (`CET`), or the offset as text.
+    /// The abbreviation at an instant (`CET`), or the offset as text. A zone has one for its standard and one for its summer
+    /// time, those of today, as in Java: wartime and local mean time have none of their own.
     pub fn abbreviation_at(&self, utc_us: i64) -> String {
-        match (self, naive(utc_us)) {
-            (Zone::Region(tz), Some(utc)) => {
-                let offset = tz.offset_from_utc_datetime(&utc);
-                offset.abbreviation().map_or_else(|| self.to_string(), str::to_string)
-            }
-            _ => self.to_string(),
-        }
+        let Zone::Region(tz) = self else { return self.to_string() };
+        let then = tz.offset_from_utc_datetime(&tabled(utc_us));
+        let today = [TODAY_WINTER_US, TODAY_SUMMER_US].map(|us| tz.offset_from_utc_datetime(&tabled(us)));
+        let same = today.iter().find(|offset| offset.dst_offset().is_zero() == then.dst_offset().is_zero());
+        same.unwrap_or(&then).abbreviation().map_or_else(|| self.to_string(), str::to_string)
     }
 }
 
-fn naive(us: i64) -> Option<NaiveDateTime> {
-    DateTime::from_timestamp_micros(us).map(|t| t.naive_utc())
+/// 2024-01-01 and 2024-07-01.
+const TODAY_WINTER_US: i64 = 1_704_067_200 * SECOND;
+const TODAY_SUMMER_US: i64 = 1_719_792_000 * SECOND;
+/// 2099-01-01: the tables of the regions end with that year.
+const TABLES_END_US: i64 = 4_070_908_800 * SECOND;
+
+/// A time that the tables hold and that has the same offset. The last rules of a region hold for ever, so a late year stands
+/// for one of the last 28 with the same days of the week. Before all tables there is local mean time.
+fn tabled(us: i64) -> NaiveDateTime {
+    let us = if us >= TABLES_END_US { us - years_after_tables(us) } else { us };
+    DateTime::from_timestamp_micros(us).map(|t| t.naive_utc()).unwrap_or(NaiveDateTime::MIN)
+}
+
+/// µs from the year that stands for the year of `us` to that year.
+fn years_after_tables(us: i64) -> i64 {
+    let first = |year: i32| calendar::days_of_civil(year, 1, 1).unwrap_or(0);
+    let year = calendar::civil_of_days(us.div_euclid(86_400 * SECOND) as i32).year;
+    let alike = |candidate: &i32| {
+        calendar::is_leap(*candidate) == calendar::is_leap(year)
+            && calendar::weekday(first(*candidate)) == calendar::weekday(first(year))
+    };
+    let stands = (2071..2099).rev().find(alike).unwrap_or(2098);
+    i64::from(first(year) - first(stands)) * 86_400 * SECOND
 }
 
 impl fmt::Display for Zone {
@@ -212,6 +230,10 @@ mod tests {
         // 2024-03-10 02:30 does not exist: it becomes 03:30 EDT, which is 07:30 UTC.
         assert_eq!(ny.to_utc(1_710_037_800 * SECOND), (1_710_037_800 + 5 * 3600) * SECOND);
         assert_eq!(ny.to_local((1_710_037_800 + 5 * 3600) * SECOND), (1_710_037_800 + 3600) * SECOND);
+        // So it goes on after the tables: 2106-09-19 12:00 is EDT.
+        assert_eq!(ny.to_utc(4_314_340_800 * SECOND), (4_314_340_800 + 4 * 3600) * SECOND);
+        assert_eq!(ny.abbreviation_at(4_314_340_800 * SECOND), "EDT");
+        assert_eq!(ny.abbreviation_at(-3_000_000_000 * SECOND), "EST");
         // 2024-11-03 01:30 happens twice: EDT comes first.
         assert_eq!(ny.to_utc(1_730_597_400 * SECOND), (1_730_597_400 + 4 * 3600) * SECOND);
     }
