@@ -18,7 +18,7 @@ use datafusion::prelude::SessionConfig;
 use futures::StreamExt;
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_functions::kernel::from_datafusion;
-use millstream_operators::planner::{NodePlanner, observed};
+use millstream_operators::planner::{NodePlanner, observed, with_canonical_keys};
 use millstream_operators::task::ScopeTasks;
 use millstream_plan::resolved::ResolvedPlan;
 use tokio::sync::mpsc;
@@ -125,7 +125,8 @@ fn plan_physically(
     optimized: &LogicalPlan,
 ) -> Result<Arc<dyn ExecutionPlan>, SparkError> {
     let planner = NodePlanner::default().into_physical_planner();
-    let planning = planner.create_physical_plan(optimized, state);
+    let optimized = with_canonical_keys(optimized.clone()).map_err(from_datafusion)?;
+    let planning = planner.create_physical_plan(&optimized, state);
     std::thread::scope(|scope| scope.spawn(|| runtime.block_on(planning)).join())
         .map_err(|_| SparkError::internal("the planner panicked"))?
         .map_err(from_datafusion)

@@ -190,6 +190,11 @@ impl StateAggregateExec {
         Ok(Self { input, layout, codec, state, mode, exchange, properties })
     }
 
+    /// The operator's state.
+    pub fn state(&self) -> &Arc<OperatorState> {
+        &self.state
+    }
+
     fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
         Ok(Self { input, exchange: Arc::new(self.exchange.fresh()), ..self.clone() })
     }
@@ -201,20 +206,20 @@ impl StateAggregateExec {
 
     async fn run(self, output: usize, context: Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
         let placed = self.exchange.rows(output, &self.input, &self.keys(), &context).await?;
-        let batch = *self.state.batch.read();
+        let watermarks = self.state.watermarks();
         let mut groups = group(&self.layout, &self.codec, placed)?;
         if let (Some(key), true) = (self.layout.event_time_key, self.mode != OutputMode::Complete) {
-            let late = groups.drop_late(key, batch.late_watermark_ms.saturating_mul(1000))?;
+            let late = groups.drop_late(key, watermarks.late_ms.saturating_mul(1000))?;
             Counters::add(&self.state.counters.late, late);
         }
         let updated = self.update(&groups)?;
         match self.mode {
             OutputMode::Complete => self.all_groups(output),
             OutputMode::Update => {
-                self.evict(output, batch.eviction_watermark_ms, false)?;
+                self.evict(output, watermarks.eviction_ms, false)?;
                 updated.into_iter().map(Ok).collect()
             }
-            OutputMode::Append => self.evict(output, batch.eviction_watermark_ms, true),
+            OutputMode::Append => self.evict(output, watermarks.eviction_ms, true),
         }
     }
 

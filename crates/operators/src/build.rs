@@ -18,7 +18,7 @@ use crate::join::{Cleanup, JoinSpec, Side, StateJoinExec, both, bounds};
 use crate::limit::StateLimitExec;
 use crate::planner::{Context, dedup_keys, partial, session_partial};
 use crate::session::{Sessions, StateSessionExec};
-use crate::stores::{CurrentBatch, Expiry, NoDataBatch, OperatorState, StoreFields, StoreSpec, fields, types};
+use crate::stores::{Expiry, NoDataBatch, OperatorState, StoreFields, StoreSpec, fields, types};
 use crate::stream_plan::{OutputMode, StreamSettings};
 
 /// What the stateful operators of a streaming query need to be made, and those that were.
@@ -27,8 +27,6 @@ pub struct StreamBuild {
     pub mode: OutputMode,
     /// Settings of the query.
     pub settings: StreamSettings,
-    /// The batch that runs.
-    pub batch: CurrentBatch,
     /// The stateful operators made so far.
     pub operators: Mutex<Vec<Arc<OperatorState>>>,
 }
@@ -93,7 +91,7 @@ impl StreamBuild {
 
     /// Makes and registers the state of an operator.
     pub(crate) fn state(&self, spec: StoreSpec) -> Arc<OperatorState> {
-        let state = Arc::new(OperatorState::new(spec, &self.settings, Arc::clone(&self.batch)));
+        let state = Arc::new(OperatorState::new(spec, &self.settings));
         self.operators.lock().push(Arc::clone(&state));
         state
     }

@@ -94,6 +94,11 @@ impl StateDeduplicateExec {
         Self { input, keys, state, exchange, properties }
     }
 
+    /// The operator's state.
+    pub fn state(&self) -> &Arc<OperatorState> {
+        &self.state
+    }
+
     fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
         Ok(Self { input, exchange: Arc::new(self.exchange.fresh()), ..self.clone() })
     }
@@ -109,7 +114,7 @@ impl StateDeduplicateExec {
 
     fn first_rows(&self, placed: &Placed) -> Result<RecordBatch> {
         let rows = placed.rows.num_rows();
-        let batch = *self.state.batch.read();
+        let watermarks = self.state.watermarks();
         let evaluate = |e: &Arc<dyn PhysicalExpr>| e.evaluate(&placed.rows)?.into_array(rows);
         let columns: Vec<ArrayRef> = self.keys.columns.iter().map(evaluate).collect::<Result<_>>()?;
         let columns: Vec<ArrayRef> = columns.iter().map(canonical).collect::<Result<_>>()?;
@@ -117,7 +122,7 @@ impl StateDeduplicateExec {
         self.keys.encoder.encode(&columns, 0..rows, &mut keys).map_err(external)?;
         let times: Option<Int64Array> =
             self.keys.event_time.map(|column| event_times_us(placed.rows.column(column))).transpose()?;
-        let late_until_us = batch.late_watermark_ms.saturating_mul(1000);
+        let late_until_us = watermarks.late_ms.saturating_mul(1000);
         let (mut late, mut passing) = (0, Vec::new());
         for row in 0..rows {
             let time = times.as_ref().filter(|t| t.is_valid(row)).map(|t| t.value(row));
@@ -154,7 +159,7 @@ impl StateDeduplicateExec {
         if self.keys.event_time_key.is_none() && self.keys.keep == Keep::UntilKeyExpires {
             return Ok(());
         }
-        let watermark_ms = self.state.batch.read().eviction_watermark_ms;
+        let watermark_ms = self.state.watermarks().eviction_ms;
         self.state.evict(output, watermark_ms, |_, _| Ok(())).map_err(external)
     }
 }

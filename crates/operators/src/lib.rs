@@ -27,6 +27,7 @@ mod tail;
 pub mod task;
 #[cfg(test)]
 mod tests;
+mod watermarks;
 mod whole;
 
 pub use plan_stream::plan_stream;

@@ -34,6 +34,11 @@ impl StateLimitExec {
         Self { input, rows, state, exchange: Arc::new(Exchange::new(1, 1)), properties }
     }
 
+    /// The operator's state.
+    pub fn state(&self) -> &Arc<OperatorState> {
+        &self.state
+    }
+
     fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
         Ok(Self { input, exchange: Arc::new(self.exchange.fresh()), ..self.clone() })
     }

@@ -18,7 +18,7 @@ use millstream_formats::condition::SparkError;
 use millstream_plan::nodes::{Deduplicate, SessionAggregate};
 use millstream_plan::resolved::{ResolvedPlan, StreamTable};
 use millstream_state::{Maintainer, StoreOptions};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use crate::build::StreamBuild;
 use crate::exec::{external, spark_error};
@@ -26,7 +26,7 @@ use crate::logical::{Stateful, StatefulKind};
 use crate::planner::NodePlanner;
 use crate::query::{ComputeRuntime, StreamQuery};
 use crate::scan::{ScanSlot, StreamLeaf};
-use crate::stream_plan::{Batch, OutputMode, StreamPlan, StreamSettings};
+use crate::stream_plan::{OutputMode, StreamPlan, StreamSettings};
 use crate::task::ScopeTasks;
 
 /// Rules that would take a streaming leaf out of the plan, or change what an aggregation keeps.
@@ -50,14 +50,8 @@ pub fn plan_stream(
     let (bound, leaves) = bind_leaves(optimised, settings.parallelism).map_err(|e| spark_error(&e))?;
     let stateful = place_operators(bound)?;
     let runtime = ComputeRuntime::try_new(settings.parallelism)?;
-    let batch = Arc::new(RwLock::new(Batch::default()));
     let session = session(&settings);
-    let build = Arc::new(StreamBuild {
-        mode,
-        settings: settings.clone(),
-        batch: Arc::clone(&batch),
-        operators: Mutex::new(Vec::new()),
-    });
+    let build = Arc::new(StreamBuild { mode, settings: settings.clone(), operators: Mutex::new(Vec::new()) });
     let planner = NodePlanner::for_stream(Arc::clone(&build)).into_physical_planner();
     let plan =
         on_own_thread(&runtime, planner.create_physical_plan(&stateful, &session))?.map_err(|e| spark_error(&e))?;
@@ -69,7 +63,6 @@ pub fn plan_stream(
         sources,
         slots,
         operators,
-        batch,
         context: session.task_ctx(),
         runtime,
         observed: Mutex::default(),

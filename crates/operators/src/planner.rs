@@ -13,11 +13,13 @@ use datafusion::catalog::Session;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, plan_err};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use millstream_functions::Typed;
+use millstream_functions::aggregate::canonical::canonical_expr;
 use millstream_plan::nodes::{Deduplicate, EventTime, Generate, Observe, SessionAggregate, Tail, WATERMARK_DELAY_MS};
 use millstream_plan::whole::Whole;
 
@@ -189,6 +191,40 @@ fn observe(
         .collect::<Result<Vec<_>>>()?;
     let observation = Observation::try_new(node.observation.clone(), functions, aggregated, metrics)?;
     Ok(Arc::new(ObserveExec::new(Arc::clone(input), Arc::new(observation))))
+}
+
+/// Brings grouping keys into the form in which Spark's equal values are equal (`-0.0` and `0.0`, maps in any order). For optimised
+/// batch plans; streaming aggregations do so themselves.
+///
+/// # Errors
+/// If an aggregation does not fit its input.
+pub fn with_canonical_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let transformed = plan.transform_up_with_subqueries(|node| {
+        let LogicalPlan::Aggregate(aggregate) = node else { return Ok(Transformed::no(node)) };
+        let schema = Arc::clone(aggregate.input.schema());
+        let mut changed = false;
+        let mut key = |expr: &Expr| -> Result<Expr> {
+            if matches!(expr, Expr::GroupingSet(_)) {
+                return Ok(expr.clone());
+            }
+            let (data_type, nullable) = expr.data_type_and_nullable(&schema)?;
+            let typed = Typed::new(expr.clone(), data_type, nullable);
+            let canonical = canonical_expr(&typed);
+            if canonical == typed {
+                return Ok(expr.clone());
+            }
+            changed = true;
+            let (qualifier, name) = expr.qualified_name();
+            Ok(canonical.expr.alias_qualified(qualifier, name))
+        };
+        let keys = aggregate.group_expr.iter().map(&mut key).collect::<Result<Vec<_>>>()?;
+        if !changed {
+            return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+        }
+        let aggregate = Aggregate::try_new(aggregate.input, keys, aggregate.aggr_expr)?;
+        Ok(Transformed::yes(LogicalPlan::Aggregate(aggregate)))
+    })?;
+    Ok(transformed.data)
 }
 
 /// What the observations of a plan have seen, by name, once it has run: one row each.

@@ -22,8 +22,9 @@ use crate::exec::{partitions, spark_error};
 use crate::observe::ObserveExec;
 use crate::planner::{find, observed};
 use crate::scan::ScanSlot;
-use crate::stores::{CurrentBatch, OperatorState};
+use crate::stores::{OperatorState, Watermarks};
 use crate::stream_plan::{Batch, EventTimeStats, OperatorProgress, Output, Rows, StreamPlan, StreamSettings};
+use crate::watermarks::operator_watermarks;
 
 /// Result batches that wait for the sink, per partition.
 const WAITING_BATCHES: usize = 4;
@@ -35,7 +36,6 @@ pub(crate) struct StreamQuery {
     pub slots: Vec<Arc<ScanSlot>>,
     /// By operator id.
     pub operators: Vec<Arc<OperatorState>>,
-    pub batch: CurrentBatch,
     pub context: Arc<TaskContext>,
     pub runtime: ComputeRuntime,
     /// Metrics of the observations in the batch that ran.
@@ -137,8 +137,12 @@ impl StreamPlan for StreamQuery {
     }
 
     fn run(&self, batch: Batch, output: Output<'_>) -> Result<(), SparkError> {
-        *self.batch.write() = batch;
-        self.operators.iter().for_each(|operator| operator.begin());
+        let late = operator_watermarks(&self.plan, batch.late_watermark_ms);
+        let eviction = operator_watermarks(&self.plan, batch.eviction_watermark_ms);
+        for operator in &self.operators {
+            let of = |watermarks: &BTreeMap<u32, i64>| watermarks.get(&operator.spec().operator).copied().unwrap_or(0);
+            operator.begin(Watermarks { late_ms: of(&late), eviction_ms: of(&eviction) });
+        }
         self.slots.iter().for_each(|slot| slot.begin());
         self.watermarks().iter().for_each(|(times, _)| times.clear());
         for node in find::<ObserveExec>(&self.plan) {
@@ -196,7 +200,12 @@ impl StreamPlan for StreamQuery {
     }
 
     fn wants_batch(&self, next_eviction_watermark_ms: i64, last: Batch) -> bool {
-        self.operators.iter().any(|o| o.wants_batch(next_eviction_watermark_ms, last.eviction_watermark_ms))
+        let next = operator_watermarks(&self.plan, next_eviction_watermark_ms);
+        let before = operator_watermarks(&self.plan, last.eviction_watermark_ms);
+        self.operators.iter().any(|operator| {
+            let of = |watermarks: &BTreeMap<u32, i64>| watermarks.get(&operator.spec().operator).copied().unwrap_or(0);
+            operator.wants_batch(of(&next), of(&before))
+        })
     }
 
     fn progress(&self) -> Vec<OperatorProgress> {

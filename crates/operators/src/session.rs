@@ -242,6 +242,11 @@ impl StateSessionExec {
         Self { input, sessions, state, mode, exchange, properties }
     }
 
+    /// The operator's state.
+    pub fn state(&self) -> &Arc<OperatorState> {
+        &self.state
+    }
+
     fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
         Ok(Self { input, exchange: Arc::new(self.exchange.fresh()), ..self.clone() })
     }
@@ -258,7 +263,7 @@ impl StateSessionExec {
         let start = Instant::now();
         let updated = self.update(&touched)?;
         Counters::add_time(&self.state.counters.updates_ns, start);
-        let watermark_ms = self.state.batch.read().eviction_watermark_ms;
+        let watermark_ms = self.state.watermarks().eviction_ms;
         match self.mode {
             OutputMode::Complete => self.all_sessions(output),
             OutputMode::Update => {
@@ -273,7 +278,7 @@ impl StateSessionExec {
     fn touched(&self, mut rows: Vec<ArrayRef>, mut partitions: Vec<u32>) -> Result<Touched> {
         if !partitions.is_empty() && self.mode != OutputMode::Complete && self.sessions.layout.event_time_key.is_some()
         {
-            let late_until_us = self.state.batch.read().late_watermark_ms.saturating_mul(1000);
+            let late_until_us = self.state.watermarks().late_ms.saturating_mul(1000);
             let (_, ends) = self.sessions.bounds(&rows)?;
             let kept: Vec<u32> =
                 (0..partitions.len() as u32).filter(|r| ends.value(*r as usize) > late_until_us).collect();

@@ -15,12 +15,18 @@ use millstream_formats::files::FileError;
 use millstream_formats::row::{KeyPrefix, slot};
 use millstream_formats::statefile::{OperatorMetadata, StateSchema, store_dir};
 use millstream_state::{Maintenance, StateStore, StoreLocation, StoreOptions, TimeOf};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
-use crate::stream_plan::{Batch, OperatorProgress, StreamSettings};
+use crate::stream_plan::{OperatorProgress, StreamSettings};
 
-/// The batch that runs, shared by the operators of a query.
-pub type CurrentBatch = Arc<RwLock<Batch>>;
+/// The watermarks of an operator in a batch, ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Watermarks {
+    /// Rows at or before it are late.
+    pub late_ms: i64,
+    /// State at or before it is closed.
+    pub eviction_ms: i64,
+}
 
 /// Stores that one thread commits in less time than it takes to start another.
 const STORES_PER_THREAD: usize = 8;
@@ -157,13 +163,12 @@ pub struct OperatorState {
     described: AtomicBool,
     /// Figures of the batch that runs.
     pub counters: Counters,
-    /// The batch that runs.
-    pub batch: CurrentBatch,
+    watermarks: Mutex<Watermarks>,
 }
 
 impl OperatorState {
     /// State at version 0.
-    pub fn new(spec: StoreSpec, settings: &StreamSettings, batch: CurrentBatch) -> Self {
+    pub fn new(spec: StoreSpec, settings: &StreamSettings) -> Self {
         let open = |partition: usize| {
             spec.stores.iter().map(|store| open(&spec, store, partition, settings)).collect::<Partition>()
         };
@@ -174,7 +179,7 @@ impl OperatorState {
             settings: settings.clone(),
             described: AtomicBool::new(false),
             counters: Counters::default(),
-            batch,
+            watermarks: Mutex::default(),
         }
     }
 
@@ -242,9 +247,15 @@ impl OperatorState {
         result
     }
 
-    /// Forgets the figures of the batch before.
-    pub fn begin(&self) {
+    /// Begins a batch: forgets the figures of the one before.
+    pub fn begin(&self, watermarks: Watermarks) {
+        *self.watermarks.lock() = watermarks;
         self.counters.clear();
+    }
+
+    /// The watermarks of the batch that runs.
+    pub fn watermarks(&self) -> Watermarks {
+        *self.watermarks.lock()
     }
 
     /// Loads a version.

@@ -17,9 +17,11 @@ use super::bitmap::Bitmap;
 use super::bits::Bits;
 use super::collect::{Collect, ListAgg};
 use super::count::Count;
+use super::count_min::CountMin;
 use super::extremum::Extremum;
 use super::extremum_by::ExtremumBy;
 use super::first_last::Pick;
+use super::histogram::Histogram;
 use super::hll::{ApproxCountDistinct, precision};
 use super::moments::{Central, Joint, Line, Moments, MomentsAggregate, Product};
 use super::percentile::Counted;
@@ -54,6 +56,8 @@ pub(crate) fn find(name: &str) -> Option<Function> {
         "median" => median,
         "mode" => mode,
         "percentile_approx" | "approx_percentile" => percentile_approx,
+        "histogram_numeric" => histogram,
+        "count_min_sketch" => count_min_sketch,
         "bitmap_construct_agg" | "bitmap_or_agg" | "bitmap_and_agg" => bitmap,
         _ => return None,
     };
@@ -485,4 +489,69 @@ fn bitmap(name: &str, wanted: &AggregateCall, context: &FunctionContext) -> Resu
         _ => (Bitmap::And, Expected::BINARY),
     };
     call(bitmap, &[argument(name, &wanted.arguments, 0, &expected, context)?], wanted.distinct)
+}
+
+/// A constant argument as a whole number.
+fn constant_long(
+    name: &str,
+    arguments: &[Typed],
+    index: usize,
+    parameter: &str,
+    context: &FunctionContext,
+) -> Result<i64, SparkError> {
+    let wrong = || not_constant(name, arguments, index, parameter, "INT");
+    let given = arguments.get(index).ok_or_else(wrong)?;
+    match constant(&cast_to(given.clone(), &DataType::Int64, context)?) {
+        Some(ScalarValue::Int64(Some(value))) => Ok(value),
+        _ => Err(wrong()),
+    }
+}
+
+fn out_of_range(
+    name: &str,
+    arguments: &[Typed],
+    parameter: &str,
+    range: &str,
+    value: impl std::fmt::Display,
+) -> SparkError {
+    let text = format!("The `{parameter}` must be between {range} (current value = {value}).");
+    type_mismatch("VALUE_OUT_OF_RANGE", name, arguments, text)
+        .with("exprName", parameter)
+        .with("valueRange", range)
+        .with("currentValue", value.to_string())
+}
+
+fn histogram(name: &str, wanted: &AggregateCall, context: &FunctionContext) -> Result<Typed, SparkError> {
+    plain(name, wanted)?;
+    expect_count(name, &wanted.arguments, &[2])?;
+    let value = match wanted.arguments.first() {
+        Some(v) if matches!(v.data_type, DataType::Date32 | DataType::Timestamp(..)) => v.clone(),
+        _ => measured(name, &wanted.arguments, context)?,
+    };
+    let bins = constant_long(name, &wanted.arguments, 1, "nb", context)?;
+    if bins < 2 {
+        let text = format!("The `nb` must be between [2, {}] (current value = {bins}).", i32::MAX);
+        return Err(type_mismatch("VALUE_OUT_OF_RANGE", name, &wanted.arguments, text));
+    }
+    call(Histogram { bins: bins as usize }, &[value], wanted.distinct)
+}
+
+fn count_min_sketch(name: &str, wanted: &AggregateCall, context: &FunctionContext) -> Result<Typed, SparkError> {
+    plain(name, wanted)?;
+    expect_count(name, &wanted.arguments, &[4])?;
+    let accepted = Expected::OneOf(vec![Expected::Integral, Expected::STRING, Expected::BINARY]);
+    let value = argument(name, &wanted.arguments, 0, &accepted, context)?;
+    let double = |index: usize, parameter: &str| -> Result<f64, SparkError> {
+        let (values, _) = constant_doubles(name, &wanted.arguments, index, parameter)?;
+        values.first().copied().ok_or_else(|| not_constant(name, &wanted.arguments, index, parameter, "DOUBLE"))
+    };
+    let (error, confidence) = (double(1, "eps")?, double(2, "confidence")?);
+    let seed = constant_long(name, &wanted.arguments, 3, "seed", context)?;
+    if error <= 0.0 {
+        return Err(out_of_range(name, &wanted.arguments, "eps", &format!("(0.0, {:?}]", f64::MAX), error));
+    }
+    if confidence <= 0.0 || confidence >= 1.0 {
+        return Err(out_of_range(name, &wanted.arguments, "confidence", "(0.0, 1.0)", confidence));
+    }
+    call(CountMin::try_new(error, confidence, seed)?, &[value], wanted.distinct)
 }

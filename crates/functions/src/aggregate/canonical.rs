@@ -10,6 +10,9 @@ use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::Result;
 
+use crate::Typed;
+use crate::kernel::{Kernel, from_datafusion};
+
 /// Whether [`canonical`] may change values of this type.
 pub fn needs_canonical(data_type: &DataType) -> bool {
     match data_type {
@@ -50,6 +53,15 @@ pub fn canonical(array: &ArrayRef) -> Result<ArrayRef> {
         }
         _ => sorted_map(array.as_map())?,
     })
+}
+
+/// [`canonical`] as an expression; the expression itself if its type has only one form.
+pub fn canonical_expr(value: &Typed) -> Typed {
+    if !needs_canonical(&value.data_type) {
+        return value.clone();
+    }
+    let kernel = Kernel::new("canonical", value.data_type.clone(), value.nullable);
+    kernel.arrays(std::slice::from_ref(value), |arrays, _| canonical(&arrays[0]).map_err(from_datafusion))
 }
 
 fn sorted_map(map: &MapArray) -> Result<ArrayRef> {

@@ -10,16 +10,21 @@ pub(crate) mod build;
 pub mod canonical;
 mod collect;
 mod count;
+mod count_min;
 mod distinct;
 mod extremum;
 mod extremum_by;
 mod first_last;
+mod histogram;
 mod hll;
+mod java_random;
 mod moments;
 mod percentile;
 mod quantiles;
 mod rows;
 mod sum;
+#[cfg(test)]
+mod tests;
 mod udaf;
 
 pub(crate) use build::find;

@@ -254,7 +254,7 @@ impl ApproxGroups {
 }
 
 /// Values as doubles: numbers, and the units of dates, times and intervals.
-fn doubles(values: &ArrayRef) -> Result<Float64Array> {
+pub(super) fn doubles(values: &ArrayRef) -> Result<Float64Array> {
     Ok(match values.data_type() {
         DataType::Date32 => values.as_primitive::<Date32Type>().unary(f64::from),
         DataType::Timestamp(..) => values.as_primitive::<TimestampMicrosecondType>().unary(|v| v as f64),
@@ -265,7 +265,7 @@ fn doubles(values: &ArrayRef) -> Result<Float64Array> {
 }
 
 /// Doubles back in the type they came from.
-fn typed(values: Float64Array, of: &DataType) -> ArrayRef {
+pub(super) fn typed(values: Float64Array, of: &DataType) -> ArrayRef {
     match of {
         DataType::Int8 => Arc::new(values.unary::<_, Int8Type>(|v| v as i8)),
         DataType::Int16 => Arc::new(values.unary::<_, Int16Type>(|v| v as i16)),

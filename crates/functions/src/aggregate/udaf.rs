@@ -100,7 +100,7 @@ impl SparkAggregate {
         Self { aggregation, parameters, signature: Signature::user_defined(Volatility::Immutable) }
     }
 
-    fn bind(&self, fields: &[FieldRef]) -> Result<Bound> {
+    pub(super) fn bind(&self, fields: &[FieldRef]) -> Result<Bound> {
         let types: Vec<DataType> = fields.iter().map(|f| f.data_type().clone()).collect();
         self.aggregation.bind(&types).map_err(into_datafusion)
     }

@@ -115,6 +115,17 @@ impl StateJoinExec {
         Self { left, right, spec, state, exchanges, properties }
     }
 
+    /// The operator's state.
+    pub fn state(&self) -> &Arc<OperatorState> {
+        &self.state
+    }
+
+    /// The watermark of what comes out, ms: the least border up to which rows of a side have been removed.
+    pub fn output_watermark_ms(&self, watermark_ms: i64) -> Option<i64> {
+        let sides = [&self.spec.left, &self.spec.right];
+        sides.into_iter().filter_map(|side| side.expired_until_ms(watermark_ms)).min()
+    }
+
     async fn run(self, output: usize, context: Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
         let [left, right] = &self.exchanges;
         let left = left.rows(output, &self.left, &self.spec.left.keys, &context).await?;
@@ -162,7 +173,7 @@ impl StateJoinExec {
         let matchable = self.without_nulls(&keys);
         let can_match = |row: usize| matchable.as_ref().is_none_or(|m| m.is_valid(row));
         let times = own.event_time.map(|column| event_times_us(placed.rows.column(column))).transpose()?;
-        let late_until_us = self.state.batch.read().late_watermark_ms.saturating_mul(1000);
+        let late_until_us = self.state.watermarks().late_ms.saturating_mul(1000);
         let is_late = |row: usize| times.as_ref().is_some_and(|t| t.is_valid(row) && t.value(row) <= late_until_us);
         let wanted: Vec<u32> = (0..count as u32).filter(|r| !own.drops_null_keys || can_match(*r as usize)).collect();
         let (late, in_time): (Vec<u32>, Vec<u32>) = wanted.into_iter().partition(|r| is_late(*r as usize));
@@ -326,7 +337,7 @@ impl StateJoinExec {
     /// Which new rows the watermark of this batch closes already.
     fn closed(&self, own: &Side, arrivals: &Arrivals) -> Result<Vec<bool>> {
         let rows = arrivals.rows.num_rows();
-        let Some(until_ms) = own.expired_until_ms(self.state.batch.read().eviction_watermark_ms) else {
+        let Some(until_ms) = own.expired_until_ms(self.state.watermarks().eviction_ms) else {
             return Ok(vec![false; rows]);
         };
         let times = match (&arrivals.key_times, own.event_time) {
@@ -341,7 +352,7 @@ impl StateJoinExec {
     /// Removes closed rows of a side; unmatched ones of an outer side are given out.
     fn clean_up(&self, side: New, partition: usize, given: &mut Vec<RecordBatch>) -> Result<()> {
         let (own, _) = self.sides(side);
-        let watermark_ms = self.state.batch.read().eviction_watermark_ms;
+        let watermark_ms = self.state.watermarks().eviction_ms;
         let mut unmatched = RowBuffer::new();
         let remove = |p: &mut crate::stores::Partition| {
             own.remove_expired(p, watermark_ms, |value| {
