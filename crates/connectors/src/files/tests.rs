@@ -340,3 +340,24 @@ fn a_failing_record_names_its_file_and_a_directory_without_files_has_no_schema()
     let error = file_scan(&spec("json", empty.path(), None, &[])).err().unwrap();
     assert_eq!(error.condition(), Some("UNABLE_TO_INFER_SCHEMA"));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_damaged_parquet_file_is_an_error_or_other_rows(flips in proptest::collection::vec((0usize..2000, proptest::num::u8::ANY), 1..6)) {
+        let dir = TempDir::new().unwrap();
+        let out = dir.path().join("out");
+        give(sink("parquet", &out, &[], OutputMode::Append).unwrap().as_ref(), 0);
+        let file = file_scan(&spec("parquet", &out, None, &[])).unwrap().input_files().pop().unwrap();
+        let path = url::path_of_url(&file);
+        let mut bytes = std::fs::read(&path).unwrap();
+        for (at, byte) in flips {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        std::fs::write(&path, bytes).unwrap();
+        if let Ok(scan) = file_scan(&spec("parquet", &out, None, &[])) {
+            let _ = scan.rows(None, 1).map(collect);
+        }
+    }
+}

@@ -199,7 +199,8 @@ impl Found<'_> {
     /// Appends an element of an array that is being written.
     fn element(&mut self, element: usize, path: &[Step], style: Style) -> bool {
         let before = self.out.len();
-        if !self.out.ends_with('[') {
+        // An element that is an array written flat begins where its first element does.
+        if !self.out.ends_with(['[', ',']) {
             self.out.push(',');
         }
         let start = self.out.len();

@@ -379,4 +379,35 @@ mod tests {
         let batch = RecordBatch::try_from_iter([("l", lists)]).unwrap();
         assert_eq!(show(&batch), ["[{a: 1}]", "null", "null", "null", "[{a: 2}]"]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_too_odd(
+            records in proptest::collection::vec("(\\PC{0,12}|[{}\\[\\]\",:0-9eE+.a-z\\\\u -]{0,40}|\\{\"a\": ?[-0-9.eE]{0,12}, \"l\": \\[[0-9,]{0,8}\\]\\})", 1..6),
+        ) {
+            let inner = DataType::Struct(vec![field("x", DataType::Int32)].into());
+            let fields = vec![
+                field("a", DataType::Decimal128(10, 2)),
+                field("l", crate::types::array(DataType::Int64, true)),
+                field("m", crate::types::map(DataType::Utf8, inner, true)),
+                field("t", crate::types::timestamp()),
+                field("_corrupt_record", DataType::Utf8),
+            ];
+            let options = options(&[("allowComments", "true"), ("allowUnquotedFieldNames", "true")]);
+            let mut reader = RecordReader::new(&fields.into(), options, true).unwrap();
+            for record in &records {
+                reader.push(record).unwrap();
+            }
+            let count = reader.rows();
+            let columns = reader.finish().unwrap();
+            proptest::prop_assert!(columns.iter().all(|c| c.len() == count));
+            let mut document = crate::json::Document::default();
+            for record in &records {
+                let mut out = String::new();
+                if document.read(record) {
+                    document.get(record, &crate::json::JsonPath::parse("$.a[*][0].b").unwrap(), &mut out);
+                }
+            }
+        }
+    }
 }

@@ -351,7 +351,7 @@ pub(super) fn write_string(text: &str, ascii: bool, out: &mut String) {
     out.push('"');
     let mut run = 0;
     for (at, character) in text.char_indices() {
-        let plain = !matches!(character, '"' | '\\') && character >= ' ' && !(ascii && !character.is_ascii());
+        let plain = (character.is_ascii() || !ascii) && character >= ' ' && !matches!(character, '"' | '\\');
         if plain {
             continue;
         }

@@ -43,7 +43,7 @@ fn write(item: &Item, local: &Local, zone: &Zone, out: &mut String) {
         Item::DayName(whole) => out.push_str(name(&DAYS, weekday_index(local.days), *whole)),
         Item::QuarterName(true) => out.push_str(name(&QUARTERS, (local.month as usize - 1) / 3, true)),
         Item::QuarterName(false) => {
-            let _ = write!(out, "Q{}", (local.month + 2) / 3);
+            let _ = write!(out, "Q{}", local.month.div_ceil(3));
         }
         Item::Fraction(digits) => {
             let nanos = format!("{:09}", local.us_of_day % 1_000_000 * 1000);
@@ -80,7 +80,7 @@ fn value(field: Field, local: &Local) -> i64 {
     let hour = local.us_of_day / 3_600_000_000;
     match field {
         Field::Year => i64::from(local.year),
-        Field::Quarter => i64::from((local.month + 2) / 3),
+        Field::Quarter => i64::from(local.month.div_ceil(3)),
         Field::Month => i64::from(local.month),
         Field::Day => i64::from(local.day),
         Field::DayOfYear => i64::from(day_of_year(local.days)),

@@ -325,4 +325,21 @@ mod tests {
         assert_eq!(error("OO").as_deref(), Some("INVALID_DATETIME_PATTERN.LENGTH"));
         assert_eq!(error("yyyy]").as_deref(), Some("INVALID_DATETIME_PATTERN"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_pattern_and_no_text_is_too_odd(
+            pattern in "[yMdHhmsSaEXxZzVOQDkKG'\\[\\] :/.T-]{0,14}",
+            text in "[0-9A-Za-z:/. +-]{0,20}",
+            us in proptest::num::i64::ANY,
+        ) {
+            if let Ok(pattern) = Pattern::parse_pattern(&pattern, Locale::default()) {
+                let mut out = String::new();
+                pattern.format_instant(us, &"Europe/Berlin".parse::<Zone>().unwrap(), &mut out);
+                if let Some(parsed) = pattern.parse(&text) {
+                    let _ = (parsed.days(), parsed.instant_us(&Zone::UTC), parsed.nanos_of_day());
+                }
+            }
+        }
+    }
 }
