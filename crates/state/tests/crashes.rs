@@ -3,6 +3,8 @@
 //! Runs with `--features failpoints`. A crash is a panic at a fail point: whatever is on disk then stays as it is. The driver
 //! does what a query does, in its order: source log, offsets, state, commit, maintenance.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;

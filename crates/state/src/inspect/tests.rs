@@ -299,6 +299,37 @@ fn the_logs_of_every_sample_are_written_again_byte_for_byte() {
 }
 
 #[test]
+fn a_summary_and_the_rows_of_a_store_are_shown_as_text() {
+    let (name, sample) = samples().swap_remove(0);
+    assert_eq!(name, "a_wordcount");
+    let expected = "\
+query        {\"id\":\"409b33cc-c48b-43f5-a779-a409856d4ea6\"}
+batch        4, committed
+watermark    0 ms (1970-01-01 00:00:00 UTC)
+source 0     {\"logOffset\":4}
+partitions   2
+operator 0   stateStoreSave, version 5
+  default    struct<word:string> -> struct<count:bigint>
+    0        8 rows, 328 bytes, 5 deltas, 0 snapshots
+    1        3 rows, 120 bytes, 5 deltas, 0 snapshots
+";
+    assert_eq!(summary(&checkpoint(&sample)).unwrap(), expected);
+    let table = state_table(&checkpoint(&sample), 0, "default", Some(1), 20).unwrap();
+    let expected = "\
++---+-----+------------+
+|key|value|partition_id|
++---+-----+------------+
+|{a}|{2}  |0           |
+|{c}|{1}  |0           |
+|{b}|{1}  |1           |
++---+-----+------------+
+";
+    assert_eq!(table, expected);
+    let error = state_rows(&checkpoint(&sample), 3, "default", None).unwrap_err();
+    assert!(error.to_string().contains("has no operator 3"), "{error}");
+}
+
+#[test]
 fn every_sample_is_verified_and_damage_to_it_is_found() {
     for (name, dir) in samples() {
         let report = verify(&checkpoint(&dir));
