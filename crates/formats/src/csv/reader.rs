@@ -194,8 +194,8 @@ fn fill(column: &mut Column, value: &str, options: &CsvReadOptions) -> Option<()
         Column::YearMonth(fill) => fill.push(text::parse_year_month(value)?),
         Column::DayTime(fill) => fill.push(text::parse_day_time(value)?),
         Column::Interval(fill) => {
-            let interval = text::parse_calendar(value)?;
-            let nanoseconds = interval.us.checked_mul(1000)?;
+            let interval = text::parse_calendar(value).ok()?;
+            let nanoseconds = interval.micros.checked_mul(1000)?;
             fill.push(IntervalMonthDayNano::new(interval.months, interval.days, nanoseconds));
         }
         Column::Null(rows) => *rows += 1,

@@ -242,8 +242,8 @@ impl Converter<'_> {
             Column::YearMonth(fill) => fill.push(text::parse_year_month(string()?)?),
             Column::DayTime(fill) => fill.push(text::parse_day_time(string()?)?),
             Column::Interval(fill) => {
-                let interval = text::parse_calendar(string()?)?;
-                let nanoseconds = interval.us.checked_mul(1000)?;
+                let interval = text::parse_calendar(string()?).ok()?;
+                let nanoseconds = interval.micros.checked_mul(1000)?;
                 fill.push(arrow::datatypes::IntervalMonthDayNano::new(interval.months, interval.days, nanoseconds));
             }
             Column::Null(rows) => *rows += 1,

@@ -321,8 +321,11 @@ fn key_text(value: &Value<'_>, row: usize) -> String {
         }
         ValueKind::Interval => {
             let interval = array.as_primitive::<IntervalMonthDayNanoType>().value(row);
-            let us = interval.nanoseconds / 1000;
-            text::write_calendar(text::CalendarInterval { months: interval.months, days: interval.days, us }, &mut out);
+            let micros = interval.nanoseconds / 1000;
+            text::write_calendar(
+                text::CalendarInterval { months: interval.months, days: interval.days, micros },
+                &mut out,
+            );
         }
         ValueKind::Null | ValueKind::Binary | ValueKind::Struct(_) | ValueKind::List(_) | ValueKind::Map { .. } => {
             write_value_debug(value, row, &mut out);

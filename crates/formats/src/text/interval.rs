@@ -6,15 +6,25 @@ use super::datetime::{write_fraction, write_two};
 use super::day_time::{MICROS_PER_DAY, MICROS_PER_SECOND};
 use super::number::trim_all;
 
-/// A calendar interval: months, days and µs, which do not convert into each other.
+/// Months, days and microseconds, which do not convert into one another: a month has 28 to 31 days, a day 23 to 25 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CalendarInterval {
-    /// Months.
+    /// Months, years folded in.
     pub months: i32,
-    /// Days.
+    /// Days, weeks folded in.
     pub days: i32,
-    /// µs.
-    pub us: i64,
+    /// Hours and everything shorter, µs.
+    pub micros: i64,
+}
+
+impl CalendarInterval {
+    /// The length in µs with days of 24 hours; none if there are months in it or it does not fit.
+    pub fn fixed_micros(&self) -> Option<i64> {
+        if self.months != 0 {
+            return None;
+        }
+        i64::from(self.days).checked_mul(MICROS_PER_DAY)?.checked_add(self.micros)
+    }
 }
 
 /// Writes `1-2` for 14 months.
@@ -50,10 +60,10 @@ pub fn write_calendar(interval: CalendarInterval, out: &mut String) {
     part(i64::from(interval.months / 12), "years");
     part(i64::from(interval.months % 12), "months");
     part(i64::from(interval.days), "days");
-    let minutes = interval.us / (60 * MICROS_PER_SECOND);
+    let minutes = interval.micros / (60 * MICROS_PER_SECOND);
     part(minutes / 60, "hours");
     part(minutes % 60, "minutes");
-    let rest = interval.us % (60 * MICROS_PER_SECOND);
+    let rest = interval.micros % (60 * MICROS_PER_SECOND);
     if rest != 0 {
         let (gap, sign) = (if out.len() > start { " " } else { "" }, if rest < 0 { "-" } else { "" });
         let _ = write!(out, "{gap}{sign}{}", (rest / MICROS_PER_SECOND).abs());
@@ -65,55 +75,143 @@ pub fn write_calendar(interval: CalendarInterval, out: &mut String) {
     }
 }
 
-/// Reads `[interval] 1 year 2 days -3.5 seconds` (any case, units in singular or plural).
-pub fn parse_calendar(text: &str) -> Option<CalendarInterval> {
-    let text = trim_all(text).to_ascii_lowercase();
-    let text = match text.strip_prefix("interval") {
-        Some(rest) if rest.starts_with(char::is_whitespace) => rest,
-        Some(_) => return None,
-        None => &text,
-    };
-    let text = text.replace("- ", "-").replace("+ ", "+");
-    let mut words = text.split_whitespace();
-    let mut total = CalendarInterval::default();
-    let mut any = false;
-    while let Some(number) = words.next() {
-        // A number may touch its unit (`1day`) only if white space is missing altogether; Spark refuses that.
-        add_unit(&mut total, number, words.next()?)?;
-        any = true;
+/// Reads `[interval] 1 year 2 days -3.5 seconds`, in any case, with or without the word `interval` in front.
+///
+/// # Errors
+/// A sentence on what is wrong.
+pub fn parse_calendar(text: &str) -> Result<CalendarInterval, String> {
+    let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace() || c.is_control());
+    let lower = trimmed.to_ascii_lowercase();
+    if lower.is_empty() {
+        return Err("interval string cannot be empty".into());
     }
-    any.then_some(total)
+    let mut rest = lower.as_str();
+    if let Some(after) = rest.strip_prefix("interval") {
+        if after.is_empty() {
+            return Err("interval string cannot be empty".into());
+        }
+        if !after.starts_with(is_space) {
+            return Err(format!("invalid interval prefix {}", word_of(rest)));
+        }
+        rest = after;
+    }
+    let mut interval = CalendarInterval::default();
+    rest = rest.trim_start_matches(is_space);
+    // Only a prefix followed by blanks can bring us here, and blanks at the end have been cut off.
+    while !rest.is_empty() {
+        rest = parse_term(rest, &mut interval)?.trim_start_matches(is_space);
+    }
+    Ok(interval)
 }
 
-fn add_unit(total: &mut CalendarInterval, number: &str, unit: &str) -> Option<()> {
-    if let "second" | "seconds" = unit {
-        total.us = total.us.checked_add(parse_seconds(number)?)?;
-        return Some(());
+fn is_space(c: char) -> bool {
+    c.is_ascii_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c) || c == '\u{b}'
+}
+
+fn word_of(rest: &str) -> &str {
+    rest.split(is_space).find(|w| !w.is_empty()).unwrap_or(rest)
+}
+
+/// A number with its unit, as they are read.
+struct Term {
+    value: i64,
+    /// Nanoseconds behind the decimal point, present if there was one.
+    fraction_nanos: Option<i64>,
+}
+
+/// Takes one `[+|-] number unit` off the front of `text`.
+fn parse_term<'a>(text: &'a str, interval: &mut CalendarInterval) -> Result<&'a str, String> {
+    let (negative, rest) = match text.as_bytes().first() {
+        Some(b'-') => (true, text[1..].trim_start_matches(is_space)),
+        Some(b'+') => (false, text[1..].trim_start_matches(is_space)),
+        Some(b'0'..=b'9' | b'.') => (false, text),
+        _ => return Err(format!("unrecognized number '{}'", word_of(text))),
+    };
+    if rest.is_empty() {
+        return Err(format!("expect a number after '{}' but hit EOL", word_of(text)));
     }
-    let value: i64 = number.parse().ok()?;
-    let months = |total: &mut CalendarInterval, factor: i64| {
-        total.months = total.months.checked_add(i32::try_from(value.checked_mul(factor)?).ok()?)?;
-        Some(())
-    };
-    let days = |total: &mut CalendarInterval, factor: i64| {
-        total.days = total.days.checked_add(i32::try_from(value.checked_mul(factor)?).ok()?)?;
-        Some(())
-    };
-    let us = |total: &mut CalendarInterval, factor: i64| {
-        total.us = total.us.checked_add(value.checked_mul(factor)?)?;
-        Some(())
-    };
-    match unit.strip_suffix('s').unwrap_or(unit) {
-        "year" => months(total, 12),
-        "month" => months(total, 1),
-        "week" => days(total, 7),
-        "day" => days(total, 1),
-        "hour" => us(total, 3600 * MICROS_PER_SECOND),
-        "minute" => us(total, 60 * MICROS_PER_SECOND),
-        "millisecond" => us(total, 1000),
-        "microsecond" => us(total, 1),
-        _ => None,
+    let signed = rest.len() != text.len();
+    let (mut term, after) = parse_number(rest, signed)?;
+    let unit = after.trim_start_matches(is_space);
+    if unit.is_empty() {
+        return Err(format!("expect a unit name after '{}' but hit EOL", word_of(text)));
     }
+    if !unit.starts_with('s') && term.fraction_nanos.is_some() {
+        return Err(format!("'{}' cannot have fractional part", word_of(rest)));
+    }
+    if negative {
+        term.value = -term.value;
+        term.fraction_nanos = term.fraction_nanos.map(|f| -f);
+    }
+    apply_unit(unit, &term, interval)
+}
+
+fn parse_number(text: &str, signed: bool) -> Result<(Term, &str), String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let point = text[digits..].starts_with('.');
+    if digits == 0 && !point {
+        return Err(format!("invalid value '{}'", word_of(text)));
+    }
+    let value = if digits == 0 { 0 } else { text[..digits].parse().map_err(|_| "long overflow".to_string())? };
+    let mut rest = &text[digits..];
+    let mut fraction_nanos = None;
+    if point {
+        rest = &rest[1..];
+        let places = rest.bytes().take_while(u8::is_ascii_digit).count();
+        if places > 9 {
+            return Err(format!("interval can only support nanosecond precision, '{}' is out of range", word_of(text)));
+        }
+        // After a sign a lone point counts as zero; that is Spark's reading.
+        if places == 0 && digits == 0 && !signed {
+            return Err(format!("invalid value '{}'", word_of(text)));
+        }
+        let nanos = rest[..places].bytes().fold(0, |n, b| n * 10 + i64::from(b - b'0')) * 10_i64.pow(9 - places as u32);
+        fraction_nanos = Some(nanos);
+        rest = &rest[places..];
+    }
+    if !rest.is_empty() && !rest.starts_with(is_space) {
+        return Err(format!("invalid value '{}'", word_of(text)));
+    }
+    Ok((Term { value, fraction_nanos }, rest))
+}
+
+const UNITS: [&str; 9] = ["year", "week", "day", "hour", "second", "month", "minute", "millisecond", "microsecond"];
+
+/// Adds the term in the unit at the front of `text`; returns what stands behind the unit and its plural `s`.
+fn apply_unit<'a>(text: &'a str, term: &Term, interval: &mut CalendarInterval) -> Result<&'a str, String> {
+    let invalid = || format!("invalid unit '{}'", word_of(text));
+    let unit = UNITS.into_iter().find(|unit| text.starts_with(unit)).ok_or_else(invalid)?;
+    let rest = &text[unit.len()..];
+    let rest = rest.strip_prefix('s').unwrap_or(rest);
+    if !rest.is_empty() && !rest.starts_with(is_space) {
+        return Err(invalid());
+    }
+    add_term(unit, term, interval).ok_or_else(|| "long overflow".to_string())?;
+    Ok(rest)
+}
+
+fn add_term(unit: &str, term: &Term, interval: &mut CalendarInterval) -> Option<()> {
+    let micros_per_unit = match unit {
+        "year" | "month" => {
+            let months = term.value.checked_mul(if unit == "year" { 12 } else { 1 })?;
+            interval.months = i32::try_from(i64::from(interval.months).checked_add(months)?).ok()?;
+            return Some(());
+        }
+        "week" | "day" => {
+            let days = term.value.checked_mul(if unit == "week" { 7 } else { 1 })?;
+            interval.days = i32::try_from(i64::from(interval.days).checked_add(days)?).ok()?;
+            return Some(());
+        }
+        "hour" => 3600 * MICROS_PER_SECOND,
+        "minute" => 60 * MICROS_PER_SECOND,
+        "second" => MICROS_PER_SECOND,
+        "millisecond" => 1000,
+        _ => 1,
+    };
+    let micros = term.value.checked_mul(micros_per_unit)?;
+    let fraction = term.fraction_nanos.unwrap_or(0) / 1000;
+    interval.micros = interval.micros.checked_add(micros)?.checked_add(fraction)?;
+    Some(())
 }
 
 /// µs of seconds with a fraction of at most nine digits, of which six count.
@@ -195,6 +293,45 @@ fn digits(text: &str) -> Option<i64> {
 mod tests {
     use super::*;
 
+    fn interval(months: i32, days: i32, micros: i64) -> Result<CalendarInterval, String> {
+        Ok(CalendarInterval { months, days, micros })
+    }
+
+    #[test]
+    fn terms_add_up_with_their_signs_and_fractions() {
+        assert_eq!(parse_calendar("10 seconds"), interval(0, 0, 10_000_000));
+        assert_eq!(parse_calendar(" INTERVAL 1 Year 2 months -1 week +1 day"), interval(14, -6, 0));
+        assert_eq!(
+            parse_calendar("1 hour - 30 minutes 1.5 seconds 3 milliseconds 7 microseconds"),
+            interval(0, 0, 1_801_503_007)
+        );
+        assert_eq!(parse_calendar("-0.000001 second"), interval(0, 0, -1));
+        assert_eq!(parse_calendar("-.5 second"), interval(0, 0, -500_000));
+        assert_eq!(parse_calendar(".25 seconds"), interval(0, 0, 250_000));
+        assert_eq!(parse_calendar("interval \t 1 day"), interval(0, 1, 0));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in [
+            "",
+            "  ",
+            "interval",
+            "soon",
+            "1",
+            "1 fortnight",
+            "1.5 hours",
+            "- seconds",
+            "1second",
+            ". second",
+            "intervals 1 day",
+            "1 days1 hour",
+        ] {
+            assert!(parse_calendar(text).is_err(), "{text:?} was taken for {:?}", parse_calendar(text));
+        }
+        assert!(parse_calendar("9223372036854775807 hours").is_err());
+    }
+
     #[test]
     fn intervals_are_written_and_read() {
         let mut out = String::new();
@@ -209,7 +346,5 @@ mod tests {
         let interval = parse_calendar("interval 1 year 2 Months 3 weeks -3.5 seconds").unwrap();
         write_calendar(interval, &mut out);
         assert_eq!(out, "1 years 2 months 21 days -3.5 seconds");
-        assert_eq!(parse_calendar("1 parsec"), None);
-        assert_eq!(parse_calendar("10"), None);
     }
 }

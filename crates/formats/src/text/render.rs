@@ -208,7 +208,7 @@ impl<'a> Renderer<'a> {
             Kind::YearMonth(values) => write_year_month(values[row], out),
             Kind::Calendar(values) => {
                 let v = values[row];
-                write_calendar(CalendarInterval { months: v.months, days: v.days, us: v.nanoseconds / 1000 }, out);
+                write_calendar(CalendarInterval { months: v.months, days: v.days, micros: v.nanoseconds / 1000 }, out);
             }
             Kind::List(list, element) => {
                 let offsets = list.value_offsets();

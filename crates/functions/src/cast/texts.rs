@@ -44,8 +44,8 @@ pub fn cast_text(array: &ArrayRef, to: &DataType, run: &CastRun) -> Result<Array
         DataType::Duration(_) => parse::<DurationMicrosecondType>(texts, to, run, parse_day_time),
         DataType::Interval(IntervalUnit::YearMonth) => parse::<IntervalYearMonthType>(texts, to, run, parse_year_month),
         DataType::Interval(IntervalUnit::MonthDayNano) => parse::<IntervalMonthDayNanoType>(texts, to, run, |t| {
-            let parsed = parse_calendar(t)?;
-            Some(IntervalMonthDayNano::new(parsed.months, parsed.days, parsed.us.checked_mul(1000)?))
+            let parsed = parse_calendar(t).ok()?;
+            Some(IntervalMonthDayNano::new(parsed.months, parsed.days, parsed.micros.checked_mul(1000)?))
         }),
         other => Err(SparkError::internal(format!("no cast from a string to {other}"))),
     }
