@@ -20,6 +20,7 @@ use super::sink_log::{self, SinkEntry};
 use super::url::{display, user_path};
 use super::writer::{Layout, TableWriter};
 use super::{path_not_specified, settings};
+use crate::options::refuse_unserved;
 use crate::sink::{BatchWriter, OutputMode, Sink, SinkSpec};
 
 /// A directory that a query adds to.
@@ -38,6 +39,7 @@ pub(crate) fn open(spec: SinkSpec) -> Result<Arc<dyn Sink>, SparkError> {
     if spec.mode != OutputMode::Append {
         return Err(wrong_mode(spec.mode, &spec.format));
     }
+    refuse_unserved(&spec.options, "retention")?;
     let path = user_path(path);
     let format = OutputFormat::new(&spec.format, &spec.options, &spec.conf)?;
     let fsync = settings::flag(&spec.conf, "spark.millstream.checkpoint.fsync", false);

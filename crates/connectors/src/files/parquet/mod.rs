@@ -134,7 +134,31 @@ fn block(batch: &RecordBatch, wanted: &Fields, found: &[Option<usize>], chosen: 
 fn load_metadata(input: &File, file: &DataFile) -> Result<ArrowReaderMetadata, ReadError> {
     // What Arrow wrote of its own types does not matter: Spark looks at the Parquet types.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    ArrowReaderMetadata::load(input, options).map_err(|error| ReadError::Spark(unreadable_footer(file, &error)))
+    let unreadable = |error| ReadError::Spark(unreadable_footer(file, &error));
+    let metadata = ArrowReaderMetadata::load(input, options.clone()).map_err(unreadable)?;
+    match int96_as_micros(&metadata) {
+        None => Ok(metadata),
+        Some(schema) => {
+            let parquet = Arc::clone(metadata.metadata());
+            ArrowReaderMetadata::try_new(parquet, options.with_schema(Arc::new(schema))).map_err(unreadable)
+        }
+    }
+}
+
+/// The schema with INT96 columns as instants in µs: as ns, which is the default, they would end in 2262. None if there are none.
+fn int96_as_micros(metadata: &ArrowReaderMetadata) -> Option<Schema> {
+    let roots = metadata.parquet_schema().root_schema().get_fields();
+    let is_int96 = |index: usize| {
+        roots.get(index).is_some_and(|f| f.is_primitive() && f.get_physical_type() == parquet::basic::Type::INT96)
+    };
+    if !(0..roots.len()).any(is_int96) {
+        return None;
+    }
+    let field = |(index, field): (usize, &Arc<Field>)| match is_int96(index) {
+        true => Arc::new(field.as_ref().clone().with_data_type(types::timestamp())),
+        false => Arc::clone(field),
+    };
+    Some(Schema::new(metadata.schema().fields().iter().enumerate().map(field).collect::<Vec<_>>()))
 }
 
 fn unreadable_footer(file: &DataFile, error: &parquet::errors::ParquetError) -> SparkError {
