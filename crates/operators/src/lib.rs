@@ -15,6 +15,7 @@ mod join;
 mod layout;
 mod limit;
 mod logical;
+mod maintenance;
 mod observe;
 mod plan_stream;
 pub mod planner;

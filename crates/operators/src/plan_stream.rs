@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use crate::build::StreamBuild;
 use crate::exec::{external, spark_error};
 use crate::logical::{Stateful, StatefulKind};
+use crate::maintenance::Rounds;
 use crate::planner::NodePlanner;
 use crate::query::{ComputeRuntime, StreamQuery};
 use crate::scan::{ScanSlot, StreamLeaf};
@@ -51,6 +52,7 @@ pub fn plan_stream(
     let stateful = place_operators(bound)?;
     let runtime = ComputeRuntime::try_new(settings.parallelism)?;
     let session = session(&settings);
+    let state_dir = settings.state_dir.clone();
     let build = Arc::new(StreamBuild { mode, settings: settings.clone(), operators: Mutex::new(Vec::new()) });
     let planner = NodePlanner::for_stream(Arc::clone(&build)).into_physical_planner();
     let plan =
@@ -65,6 +67,8 @@ pub fn plan_stream(
         operators,
         context: session.task_ctx(),
         runtime,
+        state_dir,
+        rounds: Rounds::default(),
         observed: Mutex::default(),
         maintainer: Mutex::new(Maintainer::new(StoreOptions::default().min_deltas_for_snapshot)),
         settings,

@@ -1,6 +1,7 @@
 //! A streaming query, planned once and driven batch by batch.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -8,8 +9,9 @@ use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execution_plan::reset_plan_states};
 use futures::StreamExt;
-use millstream_formats::condition::SparkError;
+use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::files::sync_filesystem;
+use millstream_formats::statefile::OperatorMetadata;
 use millstream_plan::resolved::StreamTable;
 use millstream_state::{Maintainer, check_operators};
 use parking_lot::Mutex;
@@ -19,6 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::event_time::{EventTimeExec, EventTimes};
 use crate::exec::{partitions, spark_error};
+use crate::maintenance::Rounds;
 use crate::observe::ObserveExec;
 use crate::planner::{find, observed};
 use crate::scan::ScanSlot;
@@ -38,6 +41,9 @@ pub(crate) struct StreamQuery {
     pub operators: Vec<Arc<OperatorState>>,
     pub context: Arc<TaskContext>,
     pub runtime: ComputeRuntime,
+    /// `<checkpoint>/state`.
+    pub state_dir: PathBuf,
+    pub rounds: Rounds,
     /// Metrics of the observations in the batch that ran.
     pub observed: Mutex<BTreeMap<String, RecordBatch>>,
     pub settings: StreamSettings,
@@ -73,6 +79,41 @@ impl Drop for ComputeRuntime {
 }
 
 impl StreamQuery {
+    /// Fails if the state was written by other operators than those of this query.
+    fn check_operators(&self) -> Result<(), SparkError> {
+        let mut stored: Vec<(u64, String)> = Vec::new();
+        for entry in std::fs::read_dir(&self.state_dir).into_iter().flatten().flatten() {
+            let path = OperatorMetadata::path(&entry.path());
+            // A file that is missing or damaged is no reason to refuse, as in Spark.
+            if let Ok(metadata) = OperatorMetadata::read(&path) {
+                stored.push((metadata.operator_info.operator_id, metadata.operator_info.operator_name));
+            }
+        }
+        stored.sort();
+        let own = self.operators.iter().map(|o| (u64::from(o.spec().operator), o.spec().name.to_string()));
+        let own: Vec<(u64, String)> = own.collect();
+        if stored.is_empty() || stored == own {
+            return Ok(());
+        }
+        let shown = |operators: &[(u64, String)]| {
+            let each = |(id, name): &(u64, String)| format!("(OperatorId: {id} -> OperatorName: {name})");
+            operators.iter().map(each).collect::<Vec<_>>().join(", ")
+        };
+        let (stored, own) = (shown(&stored), shown(&own));
+        Err(SparkError::new(
+            ExceptionClass::Spark,
+            "STREAMING_STATEFUL_OPERATOR_NOT_MATCH_IN_STATE_METADATA",
+            "42K03",
+            format!(
+                "Streaming stateful operator name does not match with the operator in state metadata. This likely to happen when \
+                 user adds/removes/changes stateful operator of existing streaming query.\nStateful operators in the metadata: \
+                 [{stored}]; Stateful operators in current batch: [{own}]."
+            ),
+        )
+        .with("OpsInMetadataSeq", stored)
+        .with("OpsInCurBatchSeq", own))
+    }
+
     fn watermarks(&self) -> Vec<(Arc<EventTimes>, i64)> {
         let found = find::<EventTimeExec>(&self.plan);
         found
@@ -127,6 +168,9 @@ impl StreamPlan for StreamQuery {
                 self.operators.iter().map(|operator| (operator.spec().operator.into(), operator.spec().name));
             check_operators(&self.settings.state_dir, operators)?;
         }
+        if version > 0 {
+            self.check_operators()?;
+        }
         self.operators.iter().try_for_each(|operator| operator.restore(version))
     }
 
@@ -137,6 +181,9 @@ impl StreamPlan for StreamQuery {
     }
 
     fn run(&self, batch: Batch, output: Output<'_>) -> Result<(), SparkError> {
+        // The batch before is committed by now.
+        let due = || self.operators.iter().flat_map(|operator| operator.maintenance()).collect();
+        self.rounds.batch(self.runtime.get()?.handle(), due);
         let late = operator_watermarks(&self.plan, batch.late_watermark_ms);
         let eviction = operator_watermarks(&self.plan, batch.eviction_watermark_ms);
         for operator in &self.operators {

@@ -363,3 +363,13 @@ fn sessions_grow_and_merge_over_batches_and_close_behind_the_watermark() {
     query.batch_at(&[&[(a, Some(99), 12), (a, Some(5), 21)]], 20_000).unwrap();
     assert_eq!(figures(&query), (2, 2, 0, 1));
 }
+
+#[test]
+fn state_of_other_operators_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = events().aggregate(vec![col(Column::new_unqualified("#k"))], counts()).unwrap();
+    TestQuery::start(plan, OutputMode::Update, dir.path(), 1).batch(&[&[(Some("a"), Some(1), 0)]]).unwrap();
+    let query = TestQuery::start(deduplicated(events(), &["#k"], false), OutputMode::Append, dir.path(), 1);
+    let error = query.plan.restore(1).unwrap_err();
+    assert_eq!(error.condition(), Some("STREAMING_STATEFUL_OPERATOR_NOT_MATCH_IN_STATE_METADATA"));
+}
