@@ -1,5 +1,6 @@
 //! `AnalyzePlan`: questions about a plan that need no rows.
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use arrow::datatypes::DataType;
@@ -122,9 +123,27 @@ fn is_local(relation: &Relation) -> bool {
 fn semantics(session: &ClientSession, plan: Option<pb::Plan>) -> Result<String, SparkError> {
     let relation = relation(session, plan)?;
     let resolved = session.engine_session().analyze(&relation)?;
-    let mut text = resolved.plan.display_indent().to_string();
+    let mut text = numbered_anew(&resolved.plan.display_indent().to_string());
     local_rows(&relation, &mut text);
     Ok(text)
+}
+
+/// Numbers the internal names of columns (`#` and a number that is new in each analysis) in the order they occur.
+fn numbered_anew(text: &str) -> String {
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
+    let mut parts = text.split('#');
+    let mut out = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        let (number, rest) = part.split_at(digits);
+        out.push('#');
+        if !number.is_empty() {
+            let next = numbers.len();
+            out.push_str(&numbers.entry(number).or_insert(next).to_string());
+        }
+        out.push_str(rest);
+    }
+    out
 }
 
 /// Rows that came with the plan count too; the plan's text only names them.
@@ -153,4 +172,16 @@ fn relation_hash(session: &ClientSession, relation: Option<pb::Relation>) -> Res
 /// `MEMORY_AND_DISK_DESER`, what `persist()` means without an argument.
 fn memory_and_disk() -> pb::StorageLevel {
     pb::StorageLevel { use_disk: true, use_memory: true, use_off_heap: false, deserialized: true, replication: 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_that_differ_in_the_numbers_of_their_columns_are_the_same() {
+        let first = numbered_anew("Projection: #17 * 2 AS #18\n  Scan: #17, #");
+        assert_eq!(first, numbered_anew("Projection: #3 * 2 AS #40\n  Scan: #3, #"));
+        assert_ne!(first, numbered_anew("Projection: #3 * 2 AS #40\n  Scan: #40, #"));
+    }
 }
