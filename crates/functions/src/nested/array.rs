@@ -47,7 +47,7 @@ fn internal(error: arrow::error::ArrowError) -> SparkError {
     SparkError::internal(error.to_string())
 }
 
-fn item_of(name: &str, arguments: &[Typed], index: usize) -> Result<Arc<Field>, SparkError> {
+pub(super) fn item_of(name: &str, arguments: &[Typed], index: usize) -> Result<Arc<Field>, SparkError> {
     match arguments.get(index).map(|a| &a.data_type) {
         Some(DataType::List(item)) => Ok(Arc::clone(item)),
         _ => Err(unexpected_input(name, arguments, index, "\"ARRAY\"")),
@@ -55,13 +55,13 @@ fn item_of(name: &str, arguments: &[Typed], index: usize) -> Result<Arc<Field>, 
 }
 
 /// Where the elements of a row lie.
-fn range(list: &ListArray, row: usize) -> std::ops::Range<usize> {
+pub(super) fn range(list: &ListArray, row: usize) -> std::ops::Range<usize> {
     let offsets = list.value_offsets();
     offsets[row].unsigned_abs() as usize..offsets[row + 1].unsigned_abs() as usize
 }
 
 /// Arrays of elements picked from `values`, `picked` of them per row.
-fn picked(
+pub(super) fn picked(
     item: &Arc<Field>,
     values: &ArrayRef,
     places: Vec<u32>,
@@ -75,7 +75,7 @@ fn picked(
 }
 
 /// A function from one array to another of its elements: `choose` pushes their places.
-fn rearranged(
+pub(super) fn rearranged(
     name: &str,
     argument: &Typed,
     item: Arc<Field>,

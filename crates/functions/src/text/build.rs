@@ -21,7 +21,7 @@ pub(super) fn concat(name: &str, arguments: &[Typed], context: &FunctionContext)
         return Ok(text(""));
     }
     if arguments.iter().any(|a| matches!(a.data_type, DataType::List(_))) {
-        return Err(SparkError::unsupported("concat of arrays"));
+        return crate::nested::concat(name, arguments, context);
     }
     let binary = arguments.iter().all(|a| a.data_type == DataType::Binary);
     let (parameter, result) =
@@ -259,7 +259,7 @@ pub(super) fn translate(name: &str, arguments: &[Typed], context: &FunctionConte
 pub(super) fn reverse(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     expect_count(name, arguments, &[1])?;
     if matches!(arguments, [a] if matches!(a.data_type, DataType::List(_))) {
-        return Err(SparkError::unsupported("reverse of an array"));
+        return crate::nested::reverse(name, arguments);
     }
     let call = Call::new(name, arguments, context, &[string_or_binary()], 1)?;
     let result = call.arguments[0].data_type.clone();
