@@ -13,8 +13,15 @@ use crate::Function;
 pub(crate) use rearrange::{concat, reverse};
 
 /// Every part of this module.
-const PARTS: &[fn(&str) -> Option<Function>] =
-    &[array::lookup, construct::lookup, extract::lookup, generate::lookup, lambda::lookup, map::lookup, rearrange::lookup];
+const PARTS: &[fn(&str) -> Option<Function>] = &[
+    array::lookup,
+    construct::lookup,
+    extract::lookup,
+    generate::lookup,
+    lambda::lookup,
+    map::lookup,
+    rearrange::lookup,
+];
 
 /// The function of this name in lower case.
 pub(crate) fn lookup(name: &str) -> Option<Function> {

@@ -33,7 +33,8 @@ pub(crate) fn concat(name: &str, arguments: &[Typed], context: &FunctionContext)
     let types: Vec<DataType> = arguments.iter().map(|a| a.data_type.clone()).collect();
     let result = coerce::common_type(&types, context.ansi).ok_or_else(|| no_common_type(name, arguments))?;
     let DataType::List(item) = result.clone() else { return Err(no_common_type(name, arguments)) };
-    let cells = arguments.iter().map(|a| coerce::cast_to(a.clone(), &result, context)).collect::<Result<Vec<_>, _>>()?;
+    let cells =
+        arguments.iter().map(|a| coerce::cast_to(a.clone(), &result, context)).collect::<Result<Vec<_>, _>>()?;
     let nullable = cells.iter().any(|c| c.nullable);
     Ok(Kernel::new(name, result, nullable).arrays(&cells, move |arrays, rows| {
         let lists = arrays.iter().map(|a| list(a.as_ref())).collect::<Result<Vec<_>, _>>()?;
@@ -120,9 +121,12 @@ fn insert(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<
         coerce::cast_to(value.clone(), &common, context)?,
     ];
     let item = Arc::new(Field::new("element", common.clone(), true));
-    let kernel = Kernel::new(name, DataType::List(Arc::clone(&item)), cells[0].nullable || cells[1].nullable).fallible();
+    let kernel =
+        Kernel::new(name, DataType::List(Arc::clone(&item)), cells[0].nullable || cells[1].nullable).fallible();
     Ok(kernel.arrays(&cells, move |arrays, rows| {
-        let [array, position, value] = arrays else { return Err(SparkError::internal("array_insert has three arguments")) };
+        let [array, position, value] = arrays else {
+            return Err(SparkError::internal("array_insert has three arguments"));
+        };
         let (list, position) = (list(array.as_ref())?, primitive::<Int32Type>(position.as_ref())?);
         let filler = new_null_array(&common, 1);
         let nulls = crate::rows::nulls_of(&arrays[..2]);
@@ -134,7 +138,8 @@ fn insert(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<
             }
             lengths.push(order.len() - before);
         }
-        let values = interleave(&[list.values().as_ref(), value.as_ref(), filler.as_ref()], &order).map_err(internal)?;
+        let values =
+            interleave(&[list.values().as_ref(), value.as_ref(), filler.as_ref()], &order).map_err(internal)?;
         let offsets = OffsetBuffer::from_lengths(lengths);
         Ok(Arc::new(ListArray::try_new(Arc::clone(&item), offsets, values, nulls).map_err(internal)?))
     }))
