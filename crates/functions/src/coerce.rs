@@ -194,7 +194,7 @@ fn legacy_implicit_type(from: &DataType, expected: &Expected) -> Option<DataType
     let to = expected.concrete();
     let allowed = match (from, expected) {
         (_, Expected::Decimal) if is_numeric(from) => return Some(decimal_for(from)),
-        (DataType::Utf8, Expected::Numeric | Expected::Decimal | Expected::Integral | Expected::AnyTimestamp) => true,
+        (DataType::Utf8, Expected::Numeric | Expected::Decimal | Expected::AnyTimestamp) => true,
         (DataType::Date32, Expected::AnyTimestamp) => true,
         (DataType::Utf8, Expected::Exactly(wanted)) => {
             is_numeric(wanted) || is_datetime(wanted) || *wanted == DataType::Binary

@@ -16,6 +16,7 @@ mod conditional;
 pub mod datetime;
 mod json;
 pub mod kernel;
+pub mod lazy;
 mod math;
 mod misc;
 mod nested;

@@ -18,6 +18,7 @@ use datafusion::prelude::SessionConfig;
 use futures::StreamExt;
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_functions::kernel::from_datafusion;
+use millstream_functions::lazy::make_lazy;
 use millstream_operators::planner::{NodePlanner, observed, with_canonical_keys};
 use millstream_operators::task::ScopeTasks;
 use millstream_plan::resolved::ResolvedPlan;
@@ -47,7 +48,7 @@ impl BatchStream {
     pub(crate) fn start(engine: &Arc<Engine>, resolved: &ResolvedPlan) -> Result<Self, SparkError> {
         let runtime = engine.compute()?;
         let state = session_state(parallelism(&resolved.plan, engine.options().cores));
-        let optimized = state.optimize(&resolved.plan).map_err(from_datafusion)?;
+        let optimized = state.optimize(&resolved.plan).and_then(make_lazy).map_err(from_datafusion)?;
         let plan = plan_physically(&runtime, &state, &optimized)?;
         let context = Arc::new(TaskContext::from(&state));
         let mut tasks = JoinSet::new();
@@ -179,7 +180,7 @@ pub(crate) fn optimize(resolved: &ResolvedPlan) -> Result<LogicalPlan, SparkErro
     if resolved.streaming {
         return Ok(resolved.plan.clone());
     }
-    session_state(1).optimize(&resolved.plan).map_err(from_datafusion)
+    session_state(1).optimize(&resolved.plan).and_then(make_lazy).map_err(from_datafusion)
 }
 
 /// How many partitions a query is worth: one, unless a table it reads is known to be big or of unknown size.

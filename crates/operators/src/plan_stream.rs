@@ -15,6 +15,7 @@ use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use datafusion::physical_planner::PhysicalPlanner;
 use datafusion::prelude::SessionConfig;
 use millstream_formats::condition::SparkError;
+use millstream_functions::lazy::make_lazy;
 use millstream_plan::nodes::{Deduplicate, SessionAggregate};
 use millstream_plan::resolved::{ResolvedPlan, StreamTable};
 use millstream_state::{Maintainer, StoreOptions};
@@ -104,7 +105,7 @@ fn optimise(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
         Optimizer::new().rules.into_iter().filter(|rule| !RULES_LEFT_OUT.contains(&rule.name())).collect();
     let context = OptimizerContext::new().without_query_execution_start_time();
-    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})
+    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {}).and_then(make_lazy)
 }
 
 type Leaves = Vec<(Arc<StreamTable>, Arc<ScanSlot>)>;

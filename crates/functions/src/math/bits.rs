@@ -13,12 +13,15 @@ use crate::kernel::{Kernel, boolean, primitive};
 use crate::rows::{nulls_of, numbers};
 use crate::{FunctionContext, Typed};
 
+/// A shift of each width.
+type Shifts = (fn(i32, i32) -> i32, fn(i64, i32) -> i64);
+
 /// `shiftleft`, `shiftright`, `shiftrightunsigned`: the distance counts modulo the width.
 pub fn shift(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
     exactly::<2>(name, arguments)?;
     let value = argument(name, arguments, 0, &Expected::OneOf(vec![Expected::INT, Expected::LONG]), context)?;
     let distance = argument(name, arguments, 1, &Expected::INT, context)?;
-    let (ints, longs): (fn(i32, i32) -> i32, fn(i64, i32) -> i64) = match name {
+    let (ints, longs): Shifts = match name {
         "shiftleft" | "<<" => (|v, by| v.wrapping_shl(by as u32), |v, by| v.wrapping_shl(by as u32)),
         "shiftright" | ">>" => (|v, by| v.wrapping_shr(by as u32), |v, by| v.wrapping_shr(by as u32)),
         _ => (|v, by| (v as u32).wrapping_shr(by as u32) as i32, |v, by| (v as u64).wrapping_shr(by as u32) as i64),

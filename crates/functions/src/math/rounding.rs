@@ -108,8 +108,9 @@ pub fn round(name: &str, arguments: &[Typed], context: &FunctionContext) -> Resu
         match array.data_type() {
             DataType::Float32 => {
                 let values = primitive::<Float32Type>(array)?;
-                Ok(Arc::new(values.unary::<_, Float32Type>(|v| round_text(&format!("{v:e}"), scale, way).unwrap_or(v)))
-                    as ArrayRef)
+                Ok(Arc::new(
+                    values.unary::<_, Float32Type>(|v| round_text(&format!("{v:e}"), scale, way).unwrap_or(v + 0.0)),
+                ) as ArrayRef)
             }
             DataType::Float64 => {
                 let values = primitive::<Float64Type>(array)?;
@@ -185,7 +186,8 @@ where
 
 fn round_f64(value: f64, scale: i32, way: Way) -> f64 {
     if !value.is_finite() || (scale >= 0 && value.fract() == 0.0) {
-        return value;
+        // A decimal has no negative zero.
+        return value + 0.0;
     }
     round_text(&format!("{value:e}"), scale, way).unwrap_or(value)
 }

@@ -96,7 +96,7 @@ fn is_base64(text: &str) -> bool {
     let body = bytes.iter().rposition(|b| *b != b'=').map_or(0, |last| last + 1);
     let padding = bytes.len() - body;
     let valid = bytes.iter().take(body).all(|b| sextet(*b).is_some());
-    valid && padding <= 2 && body % 4 != 1 && (padding == 0 || bytes.len() % 4 == 0)
+    valid && padding <= 2 && body % 4 != 1 && (padding == 0 || bytes.len().is_multiple_of(4))
 }
 
 /// How characters become bytes.
@@ -167,12 +167,12 @@ impl Charset {
                     [a, b] => u16::from_be_bytes([*a, *b]),
                     _ => 0,
                 };
-                bytes.len() % 2 == 0
+                bytes.len().is_multiple_of(2)
                     && char::decode_utf16(bytes.chunks(2).map(unit)).all(|c| c.map(|c| out.push(c)).is_ok())
             }
             Charset::Utf32 => {
                 let bytes = bytes.strip_prefix(&[0, 0, 0xfe, 0xff]).unwrap_or(bytes);
-                bytes.len() % 4 == 0
+                bytes.len().is_multiple_of(4)
                     && bytes.chunks(4).all(|c| match c {
                         [a, b, c, d] => {
                             char::from_u32(u32::from_be_bytes([*a, *b, *c, *d])).map(|c| out.push(c)).is_some()

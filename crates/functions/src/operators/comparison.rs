@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray};
+use arrow::array::{Array, ArrayRef, BooleanArray, Datum, Scalar};
 use arrow::compute::SortOptions;
 use arrow::compute::kernels::cmp;
 use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, IntervalUnit};
@@ -141,16 +141,25 @@ fn compare(symbol: &str, left: Typed, right: Typed) -> Result<Typed, SparkError>
         return Ok(Typed::new(expr, DataType::Boolean, nullable));
     }
     let kernel = Kernel::new(symbol, DataType::Boolean, nullable);
+    let nested = left.data_type.is_nested();
     let symbol = symbol.to_string();
+    if !nested {
+        return Ok(kernel.datums(&[left, right], move |left, right| {
+            compare_plain(&symbol, canonical_datum(left)?.as_ref(), canonical_datum(right)?.as_ref())
+        }));
+    }
     Ok(kernel.arrays(&[left, right], move |arrays, _| {
         let left = canonical(&arrays[0]).map_err(from_datafusion)?;
         let right = canonical(&arrays[1]).map_err(from_datafusion)?;
-        if left.data_type().is_nested() {
-            compare_nested(&symbol, &left, &right)
-        } else {
-            compare_plain(&symbol, &left, &right)
-        }
+        compare_nested(&symbol, &left, &right)
     }))
+}
+
+/// A column or a constant in canonical form.
+fn canonical_datum(value: &dyn Datum) -> Result<Box<dyn Datum>, SparkError> {
+    let (array, is_scalar) = value.get();
+    let array = canonical(&array.slice(0, array.len())).map_err(from_datafusion)?;
+    Ok(if is_scalar { Box::new(Scalar::new(array)) } else { Box::new(array) })
 }
 
 fn operator(symbol: &str) -> Operator {
@@ -165,7 +174,7 @@ fn operator(symbol: &str) -> Operator {
     }
 }
 
-fn compare_plain(symbol: &str, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef, SparkError> {
+fn compare_plain(symbol: &str, left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef, SparkError> {
     let result = match symbol {
         "=" => cmp::eq(left, right),
         "<>" => cmp::neq(left, right),

@@ -121,7 +121,7 @@ impl Call {
     }
 
     fn subtract_timestamps(self, left: &Typed, right: &Typed, context: &FunctionContext) -> Result<Typed, SparkError> {
-        let zoned = [left, right].iter().any(|t| kind(&t.data_type) == Kind::Timestamp);
+        let zoned = [left, right].iter().all(|t| kind(&t.data_type) != Kind::LocalTimestamp);
         let common = if zoned { types::timestamp() } else { types::timestamp_ntz() };
         let (left, right) = (cast_to(left.clone(), &common, context)?, cast_to(right.clone(), &common, context)?);
         let kernel = self.kernel(types::day_time_interval(), &left, &right);

@@ -118,7 +118,9 @@ fn a_guard_keeps_a_division_by_zero_from_happening() {
     let context = ansi();
     let nonzero = call("<>", &[x.clone(), number(0)], &context).unwrap();
     let large = call(">", &[call("/", &[number(4), x], &context).unwrap(), number(1)], &context).unwrap();
-    let guarded = call("and", &[nonzero, large], &context).unwrap();
+    let both = call("and", &[nonzero, large], &context).unwrap();
+    assert_eq!(run(&both, &batch).unwrap_err().condition(), Some("DIVIDE_BY_ZERO"));
+    let guarded = Typed { expr: crate::lazy::lazy_expr(both.expr).unwrap().data, ..both };
     let result = run(&guarded, &batch).unwrap();
     assert_eq!(result.as_ref(), &arrow::array::BooleanArray::from(vec![false, true, true, false, false]));
 }
