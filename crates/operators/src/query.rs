@@ -92,14 +92,13 @@ impl StreamQuery {
         stored.sort();
         let own = self.operators.iter().map(|o| (u64::from(o.spec().operator), o.spec().name.to_string()));
         let own: Vec<(u64, String)> = own.collect();
+        if stored.is_empty() && !own.is_empty() && self.operators.iter().all(|operator| !operator.dir().is_dir()) {
+            return Err(missing_state(&shown_operators(&own)));
+        }
         if stored.is_empty() || stored == own {
             return Ok(());
         }
-        let shown = |operators: &[(u64, String)]| {
-            let each = |(id, name): &(u64, String)| format!("(OperatorId: {id} -> OperatorName: {name})");
-            operators.iter().map(each).collect::<Vec<_>>().join(", ")
-        };
-        let (stored, own) = (shown(&stored), shown(&own));
+        let (stored, own) = (shown_operators(&stored), shown_operators(&own));
         Err(SparkError::new(
             ExceptionClass::Spark,
             "STREAMING_STATEFUL_OPERATOR_NOT_MATCH_IN_STATE_METADATA",
@@ -150,6 +149,28 @@ impl StreamQuery {
         }
         Ok((tasks, receiver))
     }
+}
+
+/// Operators as error messages list them.
+fn shown_operators(operators: &[(u64, String)]) -> String {
+    let each = |(id, name): &(u64, String)| format!("(OperatorId: {id} -> OperatorName: {name})");
+    operators.iter().map(each).collect::<Vec<_>>().join(", ")
+}
+
+/// A restart with stateful operators where there is no state at all.
+fn missing_state(operators: &str) -> SparkError {
+    SparkError::new(
+        ExceptionClass::Spark,
+        "STREAMING_STATEFUL_OPERATOR_MISSING_STATE_DIRECTORY",
+        "42K03",
+        format!(
+            "Cannot restart streaming query with stateful operators because the state directory is empty or missing.\nStateful \
+             operators in current batch: [{operators}].\nThis typically occurs when state files have been deleted or the streaming \
+             query was previously run without stateful operators but restarted with stateful operators.\nPlease remove the \
+             stateful operators, use a new checkpoint location, or restore the missing state files."
+        ),
+    )
+    .with("OpsInCurBatchSeq", operators)
 }
 
 impl StreamPlan for StreamQuery {

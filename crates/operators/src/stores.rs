@@ -188,6 +188,11 @@ impl OperatorState {
         &self.spec
     }
 
+    /// `<checkpoint>/state/<operator>`.
+    pub fn dir(&self) -> PathBuf {
+        self.settings.state_dir.join(self.spec.operator.to_string())
+    }
+
     /// How many output partitions serve the state partitions.
     pub fn outputs(&self) -> usize {
         self.settings.parallelism.min(self.spec.partitions).max(1)
@@ -322,7 +327,7 @@ impl OperatorState {
         // As Spark does, the setting also where the operator has one partition only.
         let partitions = self.settings.state_partitions as u64;
         let metadata = OperatorMetadata::new(self.spec.operator.into(), self.spec.name, &names, prefix, partitions);
-        let path = OperatorMetadata::path(&self.settings.state_dir.join(self.spec.operator.to_string()));
+        let path = OperatorMetadata::path(&self.dir());
         metadata.write_if_missing(&path, self.settings.fsync)
     }
 

@@ -373,3 +373,11 @@ fn state_of_other_operators_is_refused() {
     let error = query.plan.restore(1).unwrap_err();
     assert_eq!(error.condition(), Some("STREAMING_STATEFUL_OPERATOR_NOT_MATCH_IN_STATE_METADATA"));
 }
+
+#[test]
+fn a_restart_without_any_state_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let query = TestQuery::start(deduplicated(events(), &["#k"], false), OutputMode::Append, dir.path(), 1);
+    let error = query.plan.restore(3).unwrap_err();
+    assert_eq!(error.condition(), Some("STREAMING_STATEFUL_OPERATOR_MISSING_STATE_DIRECTORY"));
+}
