@@ -12,6 +12,7 @@ use datafusion::common::stats::Precision;
 use datafusion::execution::context::{SessionContext, SessionState, TaskContext};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion::physical_planner::PhysicalPlanner;
 use datafusion::prelude::SessionConfig;
@@ -26,6 +27,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::engine::Engine;
+use crate::join_order::JoinOrder;
 
 /// Batches a partition may be ahead of the reader.
 const BATCHES_AHEAD: usize = 4;
@@ -166,11 +168,19 @@ pub(crate) fn session_state(parallelism: usize) -> SessionState {
     options.sql_parser.enable_ident_normalization = false;
     // Column metadata (the event-time mark) differs between logical and physical schemas.
     options.execution.skip_physical_aggregate_schema_check = true;
+    let mut rules = PhysicalOptimizer::new().rules;
+    if parallelism == 1 {
+        options.optimizer.join_reordering = false;
+        // Before the rules that rely on the order of rows.
+        let after = rules.iter().position(|rule| rule.name() == "join_selection").map_or(0, |at| at + 1);
+        rules.insert(after, Arc::new(JoinOrder));
+    }
+    rules.push(Arc::new(ScopeTasks));
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
         .with_analyzer_rules(Vec::new())
-        .with_physical_optimizer_rule(Arc::new(ScopeTasks))
+        .with_physical_optimizer_rules(rules)
         .build();
     SessionContext::new_with_state(state).state()
 }

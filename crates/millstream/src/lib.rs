@@ -25,6 +25,7 @@ pub mod conf;
 mod engine;
 mod frame;
 mod function_names;
+mod join_order;
 mod scan;
 mod session;
 mod stream;
