@@ -296,7 +296,7 @@ impl Specifier {
     fn number(&self, negative: bool, whole: &str, fraction: &str, out: &mut String) {
         let mut grouped = String::new();
         for (i, digit) in whole.chars().enumerate() {
-            if self.group && i > 0 && (whole.len() - i) % 3 == 0 {
+            if self.group && i > 0 && (whole.len() - i).is_multiple_of(3) {
                 grouped.push(',');
             }
             grouped.push(digit);
@@ -496,7 +496,7 @@ mod tests {
         assert_eq!(shown("%2$s %1$s %<s", &[Value::Text("a"), Value::Text("b")]), "b a a");
         assert_eq!(shown("%b %c %% %s", &[Value::Boolean(true), int(65), Value::Null]), "true A % null");
         assert_eq!(shown("%s %s", &[double(1e10), Value::Decimal(12_345, 3)]), "1.0E10 12.345");
-        assert_eq!(shown("%08.2f", &[double(-3.14159)]), "-0003.14");
+        assert_eq!(shown("%08.2f", &[double(-3.24159)]), "-0003.24");
     }
 
     #[test]

@@ -16,7 +16,7 @@ enum Shape {
     Equal(String),
     Prefix(String),
     Suffix(String),
-    Contains(memmem::Finder<'static>),
+    Contains(Box<memmem::Finder<'static>>),
     General(regex::Regex),
 }
 
@@ -106,7 +106,7 @@ fn shape_of(tokens: &[Token]) -> Result<Shape, SparkError> {
     }
     let shape = match tokens {
         [Token::Many, middle @ .., Token::Many] => {
-            plain(middle).map(|m| Shape::Contains(memmem::Finder::new(&m).into_owned()))
+            plain(middle).map(|m| Shape::Contains(Box::new(memmem::Finder::new(&m).into_owned())))
         }
         [Token::Many, rest @ ..] => plain(rest).map(Shape::Suffix),
         [rest @ .., Token::Many] => plain(rest).map(Shape::Prefix),

@@ -142,7 +142,7 @@ enum Separator<'a> {
     /// At a byte.
     Byte(u8),
     /// At a text of several bytes.
-    Text(memchr::memmem::Finder<'a>),
+    Text(Box<memchr::memmem::Finder<'a>>),
     /// At runs of bytes: `\s+` and the like.
     Run(fn(u8) -> bool),
     /// At the matches of a pattern.
@@ -167,7 +167,7 @@ impl<'a> Separator<'a> {
         Ok(match compiled.get("split", pattern).map_err(invalid)? {
             Pattern::Literal(literal) => match literal.as_bytes() {
                 [byte] => Separator::Byte(*byte),
-                bytes => Separator::Text(memchr::memmem::Finder::new(bytes)),
+                bytes => Separator::Text(Box::new(memchr::memmem::Finder::new(bytes))),
             },
             other => Separator::Pattern(other),
         })

@@ -39,7 +39,7 @@ impl Moment<'_> {
                 out.push_str(nanos.get(..*digits_max).unwrap_or(&nanos));
             }
             Item::ZoneId => match self.zone {
-                Zone::Fixed(0) => out.push_str("Z"),
+                Zone::Fixed(0) => out.push('Z'),
                 zone => out.push_str(&zone.to_string()),
             },
             Item::ZoneName => match self.zone {

@@ -166,7 +166,7 @@ fn refuse(pattern: &str, fault: &Fault) -> SparkError {
     let known_before = unquoted(pattern)
         .flat_map(str::chars)
         .all(|c| !c.is_ascii_alphabetic() || "GyMwWDdFEaHkKhmsSzZYuXL".contains(c));
-    if known_before && pattern.matches('\'').count() % 2 == 0 {
+    if known_before && pattern.matches('\'').count().is_multiple_of(2) {
         return recognised_before(pattern);
     }
     let class = if matches!(fault, Fault::Other) { ExceptionClass::Runtime } else { ExceptionClass::IllegalArgument };
