@@ -8,7 +8,7 @@ PYTHON ?= python3
 SHARED ?= ../shared
 BIN := .venv/bin
 
-.PHONY: build demo test lint conformance doctests bench clean
+.PHONY: build demo test lint conformance doctests bench bench-spark clean
 
 # A repeat with nothing changed takes seconds: pip and cargo find their work done.
 build: $(BIN)/maturin
@@ -43,9 +43,18 @@ doctests: build
 		--failures $(CACHE)/doctests.txt $(ARGS)
 
 bench: build
-	cargo bench --workspace --quiet
+	cargo bench --workspace --quiet --profile dev --benches
 	$(BIN)/python bench/word_count.py
 	$(BIN)/python bench/micro_batch.py
+
+# The same programs on the real Spark beside it; needs Java 17.
+bench-spark: build $(CACHE)/spark/bin/python
+	$(BIN)/python bench/word_count.py --spark $(CACHE)/spark/bin/python
+	$(BIN)/python bench/micro_batch.py --spark $(CACHE)/spark/bin/python
+
+$(CACHE)/spark/bin/python:
+	$(PYTHON) -m venv $(CACHE)/spark
+	$@ -m pip install --quiet --disable-pip-version-check pyspark==4.2.1
 
 clean:
 	rm -rf .venv
