@@ -1,6 +1,6 @@
 """Runs a command against a server of its own: `{remote}` in the arguments becomes its address.
 
-    python bench/with_server.py COMMAND [ARG...]
+python bench/with_server.py COMMAND [ARG...]
 """
 
 import pathlib
