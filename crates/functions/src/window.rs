@@ -104,7 +104,7 @@ fn offset(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<
         }
     };
     let mut values = vec![value.expr.clone(), long(offset)];
-    values.extend(default.as_ref().map(|d| folded(d)));
+    values.extend(default.as_ref().map(folded));
     let function = if name == "lag" { lag_udwf() } else { lead_udwf() };
     let mut window = call(function, values);
     if arguments.get(3).and_then(Typed::as_literal) == Some(&ScalarValue::Boolean(Some(true))) {

@@ -135,7 +135,7 @@ fn group(layout: &Layout, codec: &Codec, placed: Vec<Placed>) -> Result<Groups> 
     let hasher = foldhash::fast::RandomState::default();
     let hash = |bytes: &[u8]| std::hash::BuildHasher::hash_one(&hasher, bytes);
     let mut table: HashTable<usize> = HashTable::with_capacity(count);
-    for row in 0..count {
+    for (row, partition) in partitions_of_rows.iter().enumerate() {
         let key = groups.keys.row(row);
         let entry = table.entry(
             hash(key),
@@ -148,7 +148,7 @@ fn group(layout: &Layout, codec: &Codec, placed: Vec<Placed>) -> Result<Groups> 
         };
         if group == groups.first_rows.len() {
             groups.first_rows.push(row as u32);
-            groups.partitions.push(partitions_of_rows[row]);
+            groups.partitions.push(*partition);
         }
         groups.group_of_row.push(group);
     }

@@ -27,6 +27,9 @@ pub struct Placed {
     pub partitions: Vec<u32>,
 }
 
+/// Rows by output partition.
+type Outputs = Vec<Mutex<Vec<Placed>>>;
+
 /// Where the rows of one batch meet. Fresh for each run of the plan.
 #[derive(Debug)]
 pub struct Exchange {
@@ -35,7 +38,7 @@ pub struct Exchange {
     /// Number of output partitions.
     outputs: usize,
     /// Rows by output partition, taken once by each.
-    ready: OnceCell<std::result::Result<Vec<Mutex<Vec<Placed>>>, Arc<DataFusionError>>>,
+    ready: OnceCell<std::result::Result<Outputs, Arc<DataFusionError>>>,
 }
 
 impl Exchange {
@@ -70,7 +73,7 @@ impl Exchange {
         input: &Arc<dyn ExecutionPlan>,
         keys: &[Arc<dyn PhysicalExpr>],
         context: &Arc<TaskContext>,
-    ) -> Result<Vec<Mutex<Vec<Placed>>>> {
+    ) -> Result<Outputs> {
         let tasks: Vec<_> = (0..partitions(input))
             .map(|partition| {
                 let (input, keys, context) = (Arc::clone(input), keys.to_vec(), Arc::clone(context));

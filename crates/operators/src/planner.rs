@@ -207,8 +207,8 @@ pub fn with_canonical_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
             if matches!(expr, Expr::GroupingSet(_)) {
                 return Ok(expr.clone());
             }
-            let (data_type, nullable) = expr.data_type_and_nullable(&schema)?;
-            let typed = Typed::new(expr.clone(), data_type, nullable);
+            let (_, field) = expr.to_field(&schema)?;
+            let typed = Typed::new(expr.clone(), field.data_type().clone(), field.is_nullable());
             let canonical = canonical_expr(&typed);
             if canonical == typed {
                 return Ok(expr.clone());

@@ -32,6 +32,9 @@ use crate::watermarks::operator_watermarks;
 /// Result batches that wait for the sink, per partition.
 const WAITING_BATCHES: usize = 4;
 
+/// Batches with the partition they come from.
+type Results = mpsc::Receiver<Result<(usize, RecordBatch)>>;
+
 /// A planned streaming query.
 pub(crate) struct StreamQuery {
     pub plan: Arc<dyn ExecutionPlan>,
@@ -123,7 +126,7 @@ impl StreamQuery {
     }
 
     /// Starts one task per partition of the plan; each sends its batches to the receiver.
-    fn start(&self) -> Result<(JoinSet<()>, mpsc::Receiver<Result<(usize, RecordBatch)>>), SparkError> {
+    fn start(&self) -> Result<(JoinSet<()>, Results), SparkError> {
         let plan = reset_plan_states(Arc::clone(&self.plan)).map_err(|e| spark_error(&e))?;
         let count = partitions(&plan);
         let (sender, receiver) = mpsc::channel(count.max(1) * WAITING_BATCHES);

@@ -159,8 +159,8 @@ impl Sessions {
         Ok(Arc::new(StructArray::try_new(fields.clone(), columns, None)?))
     }
 
-    /// Number of each row's other keys, the key bytes by number, and one row of each.
-    fn number_keys(&self, rows: &[ArrayRef], count: usize) -> Result<(Vec<usize>, Vec<Box<[u8]>>, Vec<usize>)> {
+    /// Numbers the distinct other keys of rows.
+    fn number_keys(&self, rows: &[ArrayRef], count: usize) -> Result<Numbered> {
         let mut bytes = RowBuffer::new();
         if count > 0 {
             self.others.encode(&self.other_columns(rows), 0..count, &mut bytes).map_err(external)?;
@@ -177,7 +177,7 @@ impl Sessions {
         }
         let mut keys = vec![Box::<[u8]>::default(); numbers.len()];
         numbers.into_iter().for_each(|(key, number)| keys[number] = key);
-        Ok((of_rows, keys, first_rows))
+        Ok(Numbered { of_rows, keys, first_rows })
     }
 
     /// Result rows of state entries.
@@ -186,6 +186,16 @@ impl Sessions {
         let buffers = keys.split_off(self.layout.key_types.len());
         self.layout.results(keys, &buffers, values.len())
     }
+}
+
+/// The distinct other keys of rows.
+struct Numbered {
+    /// Number of each row's key.
+    of_rows: Vec<usize>,
+    /// Key bytes by number.
+    keys: Vec<Box<[u8]>>,
+    /// One row of each key.
+    first_rows: Vec<usize>,
 }
 
 /// Sessions, in order of key and start.
@@ -290,7 +300,7 @@ impl StateSessionExec {
             }
         }
         let count = partitions.len();
-        let (numbers, keys, first_rows) = self.sessions.number_keys(&rows, count)?;
+        let Numbered { of_rows: numbers, keys, first_rows } = self.sessions.number_keys(&rows, count)?;
         let partitions = first_rows.iter().map(|row| partitions[*row]).collect();
         Ok(Touched { rows, count, numbers, keys, partitions })
     }
@@ -441,8 +451,8 @@ impl SessionExec {
             let buffers: Vec<ArrayRef> = self.sessions.layout.buffer_types.iter().map(new_empty_array).collect();
             return Ok(vec![self.sessions.layout.results(keys, &buffers, 0)?]);
         }
-        let (numbers, _, _) = self.sessions.number_keys(rows.columns(), rows.num_rows())?;
-        let merged = self.sessions.merge(rows.columns(), &numbers)?;
+        let numbered = self.sessions.number_keys(rows.columns(), rows.num_rows())?;
+        let merged = self.sessions.merge(rows.columns(), &numbered.of_rows)?;
         let (keys, buffers) = self.sessions.columns(rows.columns(), &merged)?;
         Ok(vec![self.sessions.layout.results(keys, &buffers, merged.keys.len())?])
     }

@@ -183,7 +183,7 @@ impl Summary {
         sample.value
     }
 
-    fn to_bytes(&mut self) -> Vec<u8> {
+    fn into_bytes(mut self) -> Vec<u8> {
         self.compress();
         let mut bytes = Vec::with_capacity(24 + self.samples.len() * 24);
         bytes.extend_from_slice(&(COMPRESS_THRESHOLD as i32).to_be_bytes());
@@ -324,8 +324,8 @@ impl GroupsAccumulator for ApproxGroups {
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let mut groups = emit_to.take_needed(&mut self.groups);
-        Ok(vec![Arc::new(BinaryArray::from_iter_values(groups.iter_mut().map(Summary::to_bytes)))])
+        let groups = emit_to.take_needed(&mut self.groups);
+        Ok(vec![Arc::new(BinaryArray::from_iter_values(groups.into_iter().map(Summary::into_bytes)))])
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
