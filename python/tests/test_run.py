@@ -75,7 +75,7 @@ def test_ctrl_c_stops_a_waiting_program_within_two_seconds(millstream, script, l
     code, _, err = running.finish()
     assert time.monotonic() - began < 2
     assert code == -signal.SIGINT
-    assert err.rstrip().endswith("KeyboardInterrupt") and "app.py" in err and "millstream/" not in err
+    assert err.rstrip().endswith("KeyboardInterrupt") and "app.py" in err and "millstream/run.py" not in err
 
 
 def test_queries_end_with_the_program(millstream, script, lines):
