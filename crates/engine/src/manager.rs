@@ -171,18 +171,19 @@ impl QueryManager {
         self.queries.lock().active.remove(&query.id());
     }
 
-    /// Takes note of an end and tells the listeners.
-    pub(crate) fn ended(&self, query: &StreamingQuery) {
-        let error = query.exception();
+    /// Takes note of an end and tells the listeners. `finish` tells those who wait for the query: under the lock, so that whoever
+    /// has seen the end can start the next run from the same checkpoint.
+    pub(crate) fn ended(&self, query: &StreamingQuery, finish: impl FnOnce()) {
         {
             let mut queries = self.queries.lock();
+            finish();
             if let Some(handle) = queries.active.remove(&query.id()) {
                 queries.ended.insert(handle.run_id(), Arc::clone(&handle));
                 queries.terminated.push(handle);
             }
         }
         self.ended.notify_all();
-        let error = error.map(|e| {
+        let error = query.exception().map(|e| {
             let cause = e.cause().unwrap_or(&e);
             (e.to_string(), cause.condition().map(str::to_string))
         });

@@ -101,8 +101,7 @@ pub fn start(definition: QueryDefinition, manager: &Arc<QueryManager>) -> Result
     let name = format!("query {}", identity.name.as_deref().unwrap_or(&identity.run_id.to_string()[..8]));
     let spawned = std::thread::Builder::new().name(name).spawn(move || {
         let failure = run_to_end(definition, &identity, &shared, &thread_manager);
-        shared.finish(failure);
-        thread_manager.ended(&thread_query);
+        thread_manager.ended(&thread_query, || shared.finish(failure));
     });
     match spawned {
         Ok(_) => Ok(query),
