@@ -81,7 +81,8 @@ impl StateSchema {
     }
 
     /// Whether state of this schema can go on with rows of `key` and `value`: the same types in the same order, whatever the
-    /// names, and no null where none was allowed.
+    /// names. Spark also refuses a null where its plan allowed none; which flags its optimizer would have set is not known
+    /// here, so they are not compared.
     ///
     /// # Errors
     /// `STATE_STORE_KEY_SCHEMA_NOT_COMPATIBLE` or `STATE_STORE_VALUE_SCHEMA_NOT_COMPATIBLE` if not.
@@ -89,7 +90,7 @@ impl StateSchema {
         let (stored_key, stored_value) = self.fields()?;
         for (what, stored, new) in [("key", stored_key, key), ("value", stored_value, value)] {
             let (stored, new) = (DataType::Struct(stored), DataType::Struct(new.clone()));
-            if !compatible(&new, &stored) {
+            if !compatible(&stored, &new) {
                 return Err(incompatible(what, &stored, &new));
             }
         }
@@ -114,20 +115,16 @@ fn incompatible(what: &str, stored: &DataType, new: &DataType) -> SparkError {
         .with(&format!("new{name}Schema"), new)
 }
 
-/// Whether values of `from` can be kept as `to`, names aside.
-fn compatible(from: &DataType, to: &DataType) -> bool {
-    match (from, to) {
-        (DataType::Struct(from), DataType::Struct(to)) => {
-            from.len() == to.len()
-                && from.iter().zip(to).all(|(from, to)| {
-                    (to.is_nullable() || !from.is_nullable()) && compatible(from.data_type(), to.data_type())
-                })
+/// Whether the types are the same, names and nullability aside.
+fn compatible(stored: &DataType, new: &DataType) -> bool {
+    match (stored, new) {
+        (DataType::Struct(stored), DataType::Struct(new)) => {
+            stored.len() == new.len()
+                && stored.iter().zip(new).all(|(stored, new)| compatible(stored.data_type(), new.data_type()))
         }
-        (DataType::List(from), DataType::List(to)) => {
-            (to.is_nullable() || !from.is_nullable()) && compatible(from.data_type(), to.data_type())
-        }
-        (DataType::Map(from, _), DataType::Map(to, _)) => compatible(from.data_type(), to.data_type()),
-        (from, to) => from == to,
+        (DataType::List(stored), DataType::List(new)) => compatible(stored.data_type(), new.data_type()),
+        (DataType::Map(stored, _), DataType::Map(new, _)) => compatible(stored.data_type(), new.data_type()),
+        (stored, new) => stored == new,
     }
 }
 
