@@ -69,8 +69,8 @@ impl Grouping {
     }
 }
 
-/// Puts an aggregate over `input` and rewrites `exprs`, which are over the input, to expressions over its result. Columns
-/// named in `own` belong to the operator above and are let through.
+/// Puts an aggregate over `input` and rewrites `exprs`, which are over the input, to expressions over its result. Columns that
+/// the input does not have belong to the operator above and are let through.
 ///
 /// # Errors
 /// `MISSING_AGGREGATION`, `MISSING_GROUP_BY`.
@@ -78,12 +78,11 @@ pub fn aggregate_stage(
     input: Rel,
     grouping: &Grouping,
     exprs: Vec<Expr>,
-    own: &HashSet<String>,
 ) -> Result<(Rel, Vec<Expr>), SparkError> {
     let mut calls: Vec<(Expr, String)> = Vec::new();
     let rewritten =
         exprs.into_iter().map(|e| rewrite(e, grouping, &mut calls)).collect::<Result<Vec<_>, SparkError>>()?;
-    check_columns(&rewritten, &input, grouping, &calls, own)?;
+    check_columns(&rewritten, &input, grouping, &calls)?;
 
     let keyed = compute_keys(&input, grouping)?;
     let mut aggregates: Vec<Expr> =
@@ -191,13 +190,12 @@ fn check_columns(
     input: &Rel,
     grouping: &Grouping,
     calls: &[(Expr, String)],
-    own: &HashSet<String>,
 ) -> Result<(), SparkError> {
     let is_key = |name: &String| grouping.keys.iter().any(|(a, _)| a.column == *name);
     for name in exprs.iter().flat_map(columns_of) {
         let made_here = is_key(&name) || calls.iter().any(|(_, call)| *call == name);
         let of_input = input.plan.schema().has_column_with_unqualified_name(&name);
-        if made_here || !of_input || own.contains(&name) {
+        if made_here || !of_input {
             continue;
         }
         if !grouping.explicit {

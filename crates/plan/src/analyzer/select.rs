@@ -78,7 +78,6 @@ impl Select {
     /// # Errors
     /// Columns outside aggregates that are no keys.
     pub fn build(mut self, extras: Vec<Expr>) -> Result<(Rel, Vec<Expr>), SparkError> {
-        let own: HashSet<String> = self.items.iter().flat_map(Item::attributes).map(|a| a.column.clone()).collect();
         let mut exprs: Vec<Expr> = self.items.iter().map(|i| i.expr().clone()).collect();
         let (listed, before) = (exprs.len(), self.carried.len());
         exprs.extend(self.carried.iter().cloned().chain(extras.iter().cloned()));
@@ -86,7 +85,7 @@ impl Select {
         let mut rel = self.input.clone();
         if let Some(grouping) = &self.grouping {
             exprs.extend(self.having.clone());
-            (rel, exprs) = aggregate_stage(rel, grouping, exprs, &own)?;
+            (rel, exprs) = aggregate_stage(rel, grouping, exprs)?;
             if self.having.is_some()
                 && let Some(having) = exprs.pop()
             {
