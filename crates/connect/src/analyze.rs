@@ -124,7 +124,7 @@ fn semantics(session: &ClientSession, plan: Option<pb::Plan>) -> Result<String, 
     let relation = relation(session, plan)?;
     let resolved = session.engine_session().analyze(&relation)?;
     let mut text = numbered_anew(&resolved.plan.display_indent().to_string());
-    local_rows(&relation, &mut text);
+    leaves(&relation, &mut text);
     Ok(text)
 }
 
@@ -146,14 +146,14 @@ fn numbered_anew(text: &str) -> String {
     out
 }
 
-/// Rows that came with the plan count too; the plan's text only names them.
-fn local_rows(relation: &Relation, text: &mut String) {
+/// What the plan reads counts too; the plan's own text only names its tables.
+fn leaves(relation: &Relation, text: &mut String) {
     use std::fmt::Write;
-    if let RelationOp::Local { batches, .. } = relation.op.as_ref() {
-        let _infallible = write!(text, "{batches:?}");
-    } else {
-        relation.inputs().into_iter().for_each(|input| local_rows(input, text));
+    let inputs = relation.inputs();
+    if inputs.is_empty() {
+        let _infallible = write!(text, "{:?}", relation.op);
     }
+    inputs.into_iter().for_each(|input| leaves(input, text));
 }
 
 fn hash(text: &str) -> i32 {
