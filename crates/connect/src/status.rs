@@ -49,6 +49,7 @@ fn classes(class: ExceptionClass) -> &'static [&'static str] {
         ExceptionClass::Python => {
             &["org.apache.spark.api.python.PythonException", "org.apache.spark.SparkRuntimeException"]
         }
+        ExceptionClass::InvalidPlan => &["org.apache.spark.sql.connect.common.InvalidPlanInput"],
         _ => &["org.apache.spark.SparkException"],
     }
 }

@@ -19,6 +19,9 @@ impl Analyzer<'_> {
     /// Resolves a call.
     pub fn resolve_call(&self, call: &ir::Function, scope: &Scope) -> Result<Resolved, SparkError> {
         let lower = builtin_name(&call.name);
+        if let Some(call) = with_parsed_stars(call)? {
+            return self.resolve_call(&call, scope);
+        }
         if call.arguments.iter().any(|a| matches!(a, ir::Expr::NamedArgument { .. })) {
             return self.resolve_call(&named::by_position(&lower, call)?, scope);
         }
@@ -222,6 +225,20 @@ impl Analyzer<'_> {
 pub fn builtin_name(name: &str) -> String {
     let lower = name.to_ascii_lowercase();
     ["system.builtin.", "builtin."].iter().find_map(|p| lower.strip_prefix(p)).unwrap_or(&lower).to_string()
+}
+
+/// The call with `expr("*")` among its arguments parsed; none if there is no such argument.
+fn with_parsed_stars(call: &ir::Function) -> Result<Option<ir::Function>, SparkError> {
+    let is_star = |e: &ir::Expr| matches!(e, ir::Expr::SqlText(text) if text.trim_end().ends_with('*'));
+    if !call.arguments.iter().any(is_star) {
+        return Ok(None);
+    }
+    let parse = |e: &ir::Expr| match e {
+        ir::Expr::SqlText(text) if is_star(e) => crate::sql::parse_expression(text),
+        other => Ok(other.clone()),
+    };
+    let arguments = call.arguments.iter().map(parse).collect::<Result<_, _>>()?;
+    Ok(Some(ir::Function { arguments, ..call.clone() }))
 }
 
 /// `(a, b) IN (SELECT …)`, whose negation differs from the negation of a test of existence where there are nulls.

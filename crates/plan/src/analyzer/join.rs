@@ -122,7 +122,31 @@ impl Analyzer<'_> {
         {
             return self.lateral_generator(left, name, arguments, Some((alias, columns)), kind);
         }
+        if let ir::RelationOp::Project { input, expressions } = right.op.as_ref()
+            && let ir::RelationOp::TableFunction { name, arguments } = input.op.as_ref()
+            && condition.is_none()
+        {
+            return self.lateral_select(left, (name, arguments), expressions, kind);
+        }
         self.correlated_join(left, right, condition, kind)
+    }
+
+    /// `LATERAL (SELECT … FROM explode(…))`: a generator over the left side, then the list over what it gives.
+    fn lateral_select(
+        &self,
+        left: Rel,
+        (name, arguments): (&str, &[ir::Expr]),
+        expressions: &[ir::Expr],
+        kind: JoinKind,
+    ) -> Result<Rel, SparkError> {
+        let width = left.output.len();
+        let joined = self.lateral_generator(left, name, arguments, None, kind)?;
+        let (outer, own) = joined.output.split_at(width);
+        let generated = Rel { output: own.to_vec(), hidden: outer.to_vec(), ..joined.clone() };
+        let expressions: Vec<ir::Expr> = expressions.iter().map(without_outer_calls).collect();
+        let mut list: Vec<Resolved> = outer.iter().map(Resolved::column).collect();
+        list.extend(self.select_list(&generated, &expressions)?);
+        self.list(joined, list)
     }
 
     /// `, LATERAL explode(…)` is a generator over the left side.

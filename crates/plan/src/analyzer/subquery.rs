@@ -150,6 +150,13 @@ impl Analyzer<'_> {
     }
 
     fn in_subquery(&self, values: &[ir::Expr], rel: Rel, scope: &Scope) -> Result<Resolved, SparkError> {
+        // `struct(a, b) IN (SELECT x, y …)` compares part by part.
+        let values = match values {
+            [ir::Expr::Function(call)] if rel.output.len() > 1 && call.name.eq_ignore_ascii_case("struct") => {
+                &call.arguments
+            }
+            _ => values,
+        };
         if values.len() != rel.output.len() {
             return Err(errors::analysis(
                 "DATATYPE_MISMATCH.IN_SUBQUERY_LENGTH_MISMATCH",
