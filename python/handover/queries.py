@@ -35,10 +35,17 @@ late_right = right.withWatermark("rt", "10 seconds")
 near = F.expr("lk = rk AND rt BETWEEN lt - INTERVAL 5 SECONDS AND lt + INTERVAL 5 SECONDS")
 
 run("count", left.groupBy("lk").count(), "update")
-run("complete", right.groupBy("rk").agg(F.sum("rv"), F.avg("rv"), F.min("rk"), F.first("rv"), F.stddev("rv")), "complete")
+run(
+    "complete",
+    right.groupBy("rk").agg(F.sum("rv"), F.avg("rv"), F.min("rk"), F.first("rv"), F.stddev("rv")),
+    "complete",
+)
 run("global", left.groupBy().agg(F.count("*"), F.sum("lv")), "update")
 run("windows", late.groupBy(F.window("lt", "10 seconds", "5 seconds"), "lk").agg(F.sum("lv"), F.max("lk")))
-run("windows-of-windows", late.groupBy(F.window("lt", "5 seconds")).count().groupBy(F.window("window", "10 seconds")).count())
+run(
+    "windows-of-windows",
+    late.groupBy(F.window("lt", "5 seconds")).count().groupBy(F.window("window", "10 seconds")).count(),
+)
 run("sessions", late.groupBy(F.session_window("lt", "5 seconds"), "lk").count())
 run("distinct", left.dropDuplicates(["lk", "lv"]))
 run("distinct-within", late.dropDuplicatesWithinWatermark(["lk"]))

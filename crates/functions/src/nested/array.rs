@@ -138,9 +138,21 @@ fn sort(name: &str, arguments: &[Typed], _: &FunctionContext) -> Result<Typed, S
     Ok(sorted(if ascending { "sort_array" } else { "sort_array_desc" }, argument, item, options))
 }
 
-/// Ascending, nulls last: `array_sort` without a comparator.
+/// Ascending, null elements last: `array_sort` without a comparator. Nulls inside of elements come first, as Spark orders values.
 pub(super) fn sort_nulls_last(argument: &Typed, item: Arc<Field>) -> Result<Typed, SparkError> {
-    Ok(sorted("array_sort", argument, item, SortOptions { descending: false, nulls_first: false }))
+    Ok(rearranged("array_sort", argument, item, |list, row, places| {
+        let values = list.values();
+        let order = make_comparator(values.as_ref(), values.as_ref(), SortOptions::default()).map_err(internal)?;
+        let first = places.len();
+        places.extend(range(list, row).map(|at| at as u32));
+        if let Some(row) = places.get_mut(first..) {
+            row.sort_by(|a, b| {
+                let (a, b) = (*a as usize, *b as usize);
+                values.is_null(a).cmp(&values.is_null(b)).then_with(|| order(a, b))
+            });
+        }
+        Ok(())
+    }))
 }
 
 fn sorted(name: &str, argument: &Typed, item: Arc<Field>, options: SortOptions) -> Typed {

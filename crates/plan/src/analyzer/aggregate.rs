@@ -74,11 +74,7 @@ impl Grouping {
 ///
 /// # Errors
 /// `MISSING_AGGREGATION`, `MISSING_GROUP_BY`.
-pub fn aggregate_stage(
-    input: Rel,
-    grouping: &Grouping,
-    exprs: Vec<Expr>,
-) -> Result<(Rel, Vec<Expr>), SparkError> {
+pub fn aggregate_stage(input: Rel, grouping: &Grouping, exprs: Vec<Expr>) -> Result<(Rel, Vec<Expr>), SparkError> {
     let mut calls: Vec<(Expr, String)> = Vec::new();
     let rewritten =
         exprs.into_iter().map(|e| rewrite(e, grouping, &mut calls)).collect::<Result<Vec<_>, SparkError>>()?;
@@ -185,12 +181,7 @@ fn rewrite(expr: Expr, grouping: &Grouping, calls: &mut Vec<(Expr, String)>) -> 
 }
 
 /// Fails for a column of the input that is left although it is no key.
-fn check_columns(
-    exprs: &[Expr],
-    input: &Rel,
-    grouping: &Grouping,
-    calls: &[(Expr, String)],
-) -> Result<(), SparkError> {
+fn check_columns(exprs: &[Expr], input: &Rel, grouping: &Grouping, calls: &[(Expr, String)]) -> Result<(), SparkError> {
     let is_key = |name: &String| grouping.keys.iter().any(|(a, _)| a.column == *name);
     for name in exprs.iter().flat_map(columns_of) {
         let made_here = is_key(&name) || calls.iter().any(|(_, call)| *call == name);
