@@ -8,7 +8,7 @@ PYTHON ?= python3
 SHARED ?= ../shared
 BIN := .venv/bin
 
-.PHONY: build demo test lint conformance doctests bench bench-spark clean
+.PHONY: build demo test lint conformance doctests bench bench-spark spark-handover clean
 
 # A repeat with nothing changed takes seconds: pip and cargo find their work done.
 build: $(BIN)/maturin
@@ -51,6 +51,10 @@ bench: build
 bench-spark: build $(CACHE)/spark/bin/python
 	$(BIN)/python bench/word_count.py --spark $(CACHE)/spark/bin/python
 	$(BIN)/python bench/micro_batch.py --spark $(CACHE)/spark/bin/python
+
+# Queries handed from Millstream to the real Spark and back, from one checkpoint; needs Java 17.
+spark-handover: build $(CACHE)/spark/bin/python
+	$(BIN)/python python/handover/check.py --millstream $(BIN)/millstream --spark $(CACHE)/spark/bin/python
 
 $(CACHE)/spark/bin/python:
 	$(PYTHON) -m venv $(CACHE)/spark

@@ -2,8 +2,8 @@
 
     check.py --millstream BIN/millstream --spark SPARK_VENV/bin/python
 
-The queries of ``queries.py`` run over three rounds of input, each round on one of the engines, from the checkpoint that the
-round before left. Every order of engines must give the same rows in every round. Exits with 1 if one does not.
+The queries of ``queries.py`` run over three rounds of input, each round on one of the engines, from the checkpoint that
+the round before left. Every order of engines must give the same rows in every round. Exits with 1 if one does not.
 """
 
 import argparse
@@ -27,7 +27,8 @@ def at(second):
     return f"2024-01-01T00:{second // 60:02}:{second % 60:02}Z"
 
 
-# Keys that repeat, are late, null, long or not ASCII; times that close windows and leave rows of joins without a partner.
+# Keys that repeat, are late, null, long or not ASCII; times that close windows and leave rows of joins without a
+# partner.
 LEFT = [
     [(0, "a", 1), (3, "b", 2), (4, "a", 3), (4, None, 4), (5, "日本 naïve", 5)],
     [(12, "b", 5), (30, "c", 6), (1, "a", 9), (13, "日本 naïve", 5), (29, "a", 1)],
@@ -42,7 +43,7 @@ RIGHT = [
 
 def feed(base, number):
     for side, rounds, names in (("left", LEFT, ("lt", "lk", "lv")), ("right", RIGHT, ("rt", "rk", "rv"))):
-        rows = [dict(zip(names, (at(second), key, value))) for second, key, value in rounds[number]]
+        rows = [dict(zip(names, (at(second), key, value), strict=True)) for second, key, value in rounds[number]]
         path = base / side / f"{number}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")

@@ -2,8 +2,8 @@
 
     millstream run queries.py DIR        or        python queries.py DIR        (with PySpark)
 
-Each runs over the files there are in DIR and ends; a checkpoint lies in DIR/checkpoint-NAME. Which engine ran before makes no
-difference: that is what ``check.py`` checks.
+Each runs over the files there are in DIR and ends; a checkpoint lies in DIR/checkpoint-NAME. Which engine ran before
+makes no difference: that is what ``check.py`` checks.
 """
 
 import sys
