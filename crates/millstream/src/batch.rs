@@ -21,6 +21,7 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_functions::kernel::from_datafusion;
 use millstream_functions::lazy::make_lazy;
 use millstream_operators::planner::{NodePlanner, observed, with_canonical_keys};
+use millstream_operators::row_order::PartitionsInOrder;
 use millstream_operators::task::ScopeTasks;
 use millstream_plan::resolved::ResolvedPlan;
 use tokio::sync::mpsc;
@@ -175,6 +176,7 @@ pub(crate) fn session_state(parallelism: usize) -> SessionState {
         let after = rules.iter().position(|rule| rule.name() == "join_selection").map_or(0, |at| at + 1);
         rules.insert(after, Arc::new(JoinOrder));
     }
+    rules.push(Arc::new(PartitionsInOrder));
     rules.push(Arc::new(ScopeTasks));
     let state = SessionStateBuilder::new()
         .with_config(config)

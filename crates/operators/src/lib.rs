@@ -20,6 +20,7 @@ mod observe;
 mod plan_stream;
 pub mod planner;
 mod query;
+pub mod row_order;
 mod scan;
 mod session;
 mod stores;

@@ -7,6 +7,7 @@ mod generate;
 mod lambda;
 mod map;
 mod rearrange;
+mod str_to_map;
 
 use crate::Function;
 
@@ -21,6 +22,7 @@ const PARTS: &[fn(&str) -> Option<Function>] = &[
     lambda::lookup,
     map::lookup,
     rearrange::lookup,
+    str_to_map::lookup,
 ];
 
 /// The function of this name in lower case.
