@@ -25,6 +25,8 @@ class Running:
             [*COMMAND, *args],
             cwd=cwd,
             env=environment,
+            # As in a terminal, also where the tests themselves run in the background with the signal ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             stdin=stdin or subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
