@@ -53,6 +53,8 @@ pub struct QuerySettings {
     pub fsync: bool,
     /// How many partitions compute at once.
     pub parallelism: usize,
+    /// An active run from the same checkpoint is stopped in favour of the new one (`spark.sql.streaming.stopActiveRunOnRestart`).
+    pub stop_active_run: bool,
     /// The `conf` map of the offset log: what a restart must find unchanged (checkpoint.md 3.1), keys with prefix `spark.sql.`.
     pub pinned: BTreeMap<String, String>,
 }
@@ -96,6 +98,10 @@ pub fn start(definition: QueryDefinition, manager: &Arc<QueryManager>) -> Result
     let identity = QueryIdentity { id, run_id: Uuid::new_v4(), name: definition.name.clone() };
     let shared = Arc::new(Shared::new(definition.settings.recent_progress_max));
     let query = Arc::new(StreamingQuery::new(identity.clone(), Arc::clone(&shared)));
+    if let Some(active) = manager.get(id).filter(|_| definition.settings.stop_active_run) {
+        tracing::warn!(query = %id, "the run {} is stopped: another one starts from its checkpoint", active.run_id());
+        active.stop();
+    }
     manager.add(&query)?;
     let (thread_query, thread_manager) = (Arc::clone(&query), Arc::clone(manager));
     let name = format!("query {}", identity.name.as_deref().unwrap_or(&identity.run_id.to_string()[..8]));

@@ -118,7 +118,7 @@ impl Shared {
     /// Waits until `deadline`, a wake-up or a stop; true if the query shall stop.
     pub(crate) fn pause(&self, deadline: Instant, until_woken: bool) -> bool {
         let mut state = self.state.lock();
-        while !state.stop && !(until_woken && state.woken) {
+        while !(state.stop || until_woken && state.woken) {
             if self.changed.wait_until(&mut state, deadline).timed_out() {
                 break;
             }

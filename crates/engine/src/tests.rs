@@ -236,6 +236,7 @@ impl World {
                 batches_retained: 100,
                 fsync: false,
                 parallelism: 1,
+                stop_active_run: true,
                 pinned,
             },
             now_us: Arc::default(),
@@ -338,6 +339,20 @@ fn a_failing_query_names_its_cause_and_the_others_go_on() {
     healthy.process_all_available().unwrap();
     assert_eq!(world.manager.active().len(), 1);
     healthy.stop();
+}
+
+#[test]
+fn a_second_run_from_one_checkpoint_takes_the_place_of_the_first() {
+    let world = World::new();
+    let first = world.start(AS_SOON_AS_POSSIBLE);
+    world.numbers.add(&[1]);
+    first.process_all_available().unwrap();
+    let second = world.start(AS_SOON_AS_POSSIBLE);
+    assert!(!first.is_active() && first.exception().is_none());
+    world.numbers.add(&[2]);
+    second.process_all_available().unwrap();
+    second.stop();
+    assert_eq!(world.batches(), [(0, vec![1]), (1, vec![2])]);
 }
 
 #[test]

@@ -346,9 +346,11 @@ pub(crate) mod tests {
     }
 
     fn double(argument: &Typed, factor: i64) -> Typed {
-        Kernel::new("times", DataType::Int64, false).bound_to(factor).arrays(&[argument.clone()], move |arrays, _| {
-            Ok(Arc::new(primitive::<Int64Type>(&arrays[0])?.unary::<_, Int64Type>(|v| v * factor)))
-        })
+        Kernel::new("times", DataType::Int64, false)
+            .bound_to(factor)
+            .arrays(std::slice::from_ref(argument), move |arrays, _| {
+                Ok(Arc::new(primitive::<Int64Type>(&arrays[0])?.unary::<_, Int64Type>(|v| v * factor)))
+            })
     }
 
     #[test]

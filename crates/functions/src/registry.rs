@@ -74,21 +74,20 @@ pub struct Lambda {
     pub body: Typed,
 }
 
+/// Types of the parameters of a lambda: name of the function, its arguments that are no lambdas, the lambdas before, index and arity.
+pub type LambdaParameters = fn(&str, &[Typed], &[Lambda], usize, usize) -> Result<Vec<FieldRef>, SparkError>;
+
+/// Builds a call with lambdas.
+pub type BuildHigherOrder = fn(&str, &[Typed], &[Lambda], &FunctionContext) -> Result<Typed, SparkError>;
+
 /// A function that takes lambdas (`transform`, `filter`, `aggregate`, `zip_with`, …).
 #[derive(Clone, Copy)]
 pub struct HigherOrder {
     /// Types of the parameters of the `index`-th lambda that has `arity` of them, given the arguments that are no lambdas and
     /// the lambdas before it. Only type and nullability of the fields count.
-    pub parameters: fn(
-        name: &str,
-        arguments: &[Typed],
-        before: &[Lambda],
-        index: usize,
-        arity: usize,
-    ) -> Result<Vec<FieldRef>, SparkError>,
+    pub parameters: LambdaParameters,
     /// Builds the expression. The kernel gets the outer columns that bodies use as further arguments.
-    pub build:
-        fn(name: &str, arguments: &[Typed], lambdas: &[Lambda], context: &FunctionContext) -> Result<Typed, SparkError>,
+    pub build: BuildHigherOrder,
 }
 
 /// Where a module answers for the functions it holds; asked with the name in lower case.

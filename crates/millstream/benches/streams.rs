@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p millstream`. What is measured is what a program waits for: from the moment the data is there until the
 //! batch is committed, its checkpoint on disk.
+#![expect(clippy::unwrap_used, reason = "a bench may panic")]
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};

@@ -70,25 +70,11 @@ impl BatchStream {
         &self.schema
     }
 
-    /// The next rows, or none at the end. Blocks; not for use on a runtime's thread.
-    ///
-    /// # Errors
-    /// What went wrong while rows were computed; nothing comes after it.
-    pub fn next(&mut self) -> Option<Result<RecordBatch, SparkError>> {
-        while let Some(receiver) = &mut self.current {
-            if let Some(rows) = receiver.blocking_recv() {
-                return Some(self.take(rows));
-            }
-            self.current = self.partitions.next();
-        }
-        None
-    }
-
-    /// As [`Self::next`], for use on a runtime.
+    /// The next rows, or none at the end, for use on a runtime.
     pub async fn next_async(&mut self) -> Option<Result<RecordBatch, SparkError>> {
         while let Some(receiver) = &mut self.current {
             if let Some(rows) = receiver.recv().await {
-                return Some(self.take(rows));
+                return Some(self.renamed(rows));
             }
             self.current = self.partitions.next();
         }
@@ -98,9 +84,9 @@ impl BatchStream {
     /// All rows.
     ///
     /// # Errors
-    /// As [`Self::next`].
-    pub fn collect(mut self) -> Result<Vec<RecordBatch>, SparkError> {
-        std::iter::from_fn(|| self.next()).collect()
+    /// What went wrong while rows were computed.
+    pub fn collect(self) -> Result<Vec<RecordBatch>, SparkError> {
+        Iterator::collect(self)
     }
 
     /// Metrics of the rows that passed an observation (`df.observe`), by its name, one row each; complete once the rows have
@@ -112,13 +98,28 @@ impl BatchStream {
         observed(&self.plan).map_err(from_datafusion)
     }
 
-    fn take(&mut self, rows: Result<RecordBatch, SparkError>) -> Result<RecordBatch, SparkError> {
+    fn renamed(&mut self, rows: Result<RecordBatch, SparkError>) -> Result<RecordBatch, SparkError> {
         let rows = rows.and_then(|rows| under_user_names(&self.schema, &rows));
         if rows.is_err() {
             self.current = None;
             self.partitions = Vec::new().into_iter();
         }
         rows
+    }
+}
+
+/// The rows, waiting for each; not for use on a runtime's thread. What went wrong while rows were computed is the last item.
+impl Iterator for BatchStream {
+    type Item = Result<RecordBatch, SparkError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some(receiver) = &mut self.current {
+            if let Some(rows) = receiver.blocking_recv() {
+                return Some(self.renamed(rows));
+            }
+            self.current = self.partitions.next();
+        }
+        None
     }
 }
 

@@ -236,6 +236,7 @@ fn settings(conf: &Conf, cores: usize) -> QuerySettings {
         batches_retained: number("spark.sql.streaming.minBatchesToRetain", 100),
         fsync: conf.boolean("spark.millstream.checkpoint.fsync"),
         parallelism: cores,
+        stop_active_run: conf.boolean("spark.sql.streaming.stopActiveRunOnRestart"),
         pinned: conf.pinned(),
     }
 }

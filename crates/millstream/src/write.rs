@@ -41,8 +41,7 @@ pub(crate) fn write(session: &Session, resolved: &ResolvedPlan, target: FileTarg
         conf: connector_conf(session),
     };
     let Some(mut writer) = write_files(&spec)? else { return Ok(()) };
-    let mut rows = session.execute_resolved(resolved)?;
-    while let Some(batch) = rows.next() {
+    for batch in session.execute_resolved(resolved)? {
         writer.write(0, batch?)?;
     }
     writer.commit()

@@ -2,6 +2,7 @@
 //!
 //! `expressions.golden` holds the results recorded from Spark, in ANSI mode and, where they differ, in legacy mode: a line
 //! `## expression => type [null]` or `## expression => error CONDITION`, then the four rows as `show()` prints them.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use millstream::prelude::*;
 use millstream_formats::text::show_strings;

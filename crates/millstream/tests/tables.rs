@@ -1,4 +1,5 @@
 //! Queries in SQL and what `show()` prints of them.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use arrow::array::AsArray;
 use millstream::ir::{RelationOp, Statistics};

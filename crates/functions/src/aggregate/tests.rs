@@ -78,7 +78,9 @@ fn results_and_buffers_are_spark_s() {
         Arc::new(StringArray::from(vec![Some("b"), Some("a"), None, Some("b"), Some("c"), Some("")]));
     let flags: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), Some(true)]));
     let doubles: ArrayRef = Arc::new(Float64Array::from(vec![1.0, 2.0, 4.0, f64::NAN, -0.0]));
-    let cases: Vec<(&str, Vec<ArrayRef>, Vec<ScalarValue>, &str, &str)> = vec![
+    /// Name, arguments, constants, result, buffers.
+    type Case = (&'static str, Vec<ArrayRef>, Vec<ScalarValue>, &'static str, &'static str);
+    let cases: Vec<Case> = vec![
         ("count", vec![ints()], vec![], "5", "count: Int64"),
         ("count_if", vec![flags.clone()], vec![], "2", "count: Int64"),
         ("sum", vec![ints()], vec![], "24", "sum: Int64"),
@@ -126,9 +128,9 @@ fn results_and_buffers_are_spark_s() {
 #[test]
 fn a_sum_that_leaves_its_range_fails_wraps_or_becomes_null() {
     let longs: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX, 1]));
-    let failed = run("sum", &[longs.clone()], &[], true).unwrap_err();
+    let failed = run("sum", std::slice::from_ref(&longs), &[], true).unwrap_err();
     assert_eq!((failed.condition(), failed.sql_state()), (Some("ARITHMETIC_OVERFLOW"), Some("22003")));
-    assert_eq!(run("sum", &[longs.clone()], &[], false).unwrap().0, i64::MIN.to_string());
+    assert_eq!(run("sum", std::slice::from_ref(&longs), &[], false).unwrap().0, i64::MIN.to_string());
     assert_eq!(run("try_sum", &[longs], &[], true).unwrap().0, "null");
 }
 
@@ -145,7 +147,7 @@ fn distinct_counts_are_estimated_by_registers_of_six_bits() {
 fn a_summary_of_quantiles_stays_within_its_error() {
     let values: ArrayRef = Arc::new(Int64Array::from_iter_values((0..120_000).map(|i| (i * 7919) % 120_000)));
     let constants = [ScalarValue::from(0.25), ScalarValue::from(100i32)];
-    let bound = bound("percentile_approx", &[values.clone()], &constants, true).unwrap();
+    let bound = bound("percentile_approx", std::slice::from_ref(&values), &constants, true).unwrap();
     let mut groups = (bound.make)();
     groups.update_batch(&[values], &vec![0; 120_000], None, 1).unwrap();
     let found: f64 = text(&groups.evaluate(EmitTo::All).unwrap()).parse().unwrap();

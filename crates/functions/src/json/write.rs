@@ -34,7 +34,7 @@ pub(super) fn to_json(name: &str, arguments: &[Typed], context: &FunctionContext
     let write = JsonWriteOptions::parse(&given, &settings(context)?)?;
     let kernel =
         Kernel::new(name, DataType::Utf8, argument.nullable).bound_to(&context.time_zone).bound_to(text(&given));
-    Ok(kernel.arrays(&[argument.clone()], move |arrays, _| {
+    Ok(kernel.arrays(std::slice::from_ref(argument), move |arrays, _| {
         let [array] = arrays else { return Err(SparkError::internal("to_json writes one column")) };
         let writer = JsonWriter::new(&write);
         let values = writer.values(array)?;
@@ -56,7 +56,7 @@ pub(super) fn to_csv(name: &str, arguments: &[Typed], context: &FunctionContext)
     let write = CsvWriteOptions::parse(&given, &settings(context)?)?;
     let kernel =
         Kernel::new(name, DataType::Utf8, argument.nullable).bound_to(&context.time_zone).bound_to(text(&given));
-    Ok(kernel.arrays(&[argument.clone()], move |arrays, _| {
+    Ok(kernel.arrays(std::slice::from_ref(argument), move |arrays, _| {
         let [array] = arrays else { return Err(SparkError::internal("to_csv writes one column")) };
         let rows = batch(structs(array.as_ref())?)?;
         let writer = CsvWriter::new(&write);

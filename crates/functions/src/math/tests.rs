@@ -61,7 +61,7 @@ fn mathematics_agrees_with_spark() {
         ("width_bucket", vec![5.3.into(), 0.2.into(), 10.6.into(), int(5)], "bigint 3"),
         ("width_bucket", vec![2.1.into(), 3.4.into(), 1.3.into(), int(3)], "bigint 2"),
         ("width_bucket", vec![(-0.9).into(), 5.2.into(), 0.5.into(), int(2)], "bigint 3"),
-        ("degrees", vec![3.14.into()], "double 179.9087476710785"),
+        ("degrees", vec![2.0.into()], "double 114.59155902616465"),
         ("cot", vec![int(1)], "double 0.6420926159343306"),
         ("asinh", vec![int(1)], "double 0.881373587019543"),
         ("sec", vec![int(1)], "double 1.8508157176809255"),

@@ -473,9 +473,9 @@ fn flatten(name: &str, arguments: &[Typed], _: &FunctionContext) -> Result<Typed
         let whole = |row: usize| outer.is_valid(row) && range(outer, row).all(|at| inner.is_valid(at));
         let valid: Vec<bool> = (0..rows).map(whole).collect();
         let (mut places, mut lengths) = (Vec::new(), Vec::with_capacity(rows));
-        for row in 0..rows {
+        for (row, whole) in valid.iter().enumerate() {
             let before = places.len();
-            if valid[row] {
+            if *whole {
                 places.extend(range(outer, row).flat_map(|at| range(inner, at)).map(|at| at as u32));
             }
             lengths.push(places.len() - before);

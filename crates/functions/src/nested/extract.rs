@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ListArray, UInt32Array, make_comparator};
+use arrow::array::{Array, ListArray, UInt32Array, make_comparator};
 use arrow::compute::{SortOptions, take};
 use arrow::datatypes::{DataType, Field, Int32Type};
 use datafusion::scalar::ScalarValue;
@@ -256,7 +256,7 @@ fn element_from_one(
 /// The field of a struct as an array, for callers that hold the array.
 #[cfg(test)]
 mod tests {
-    use arrow::array::{AsArray, Int32Array, Int32Builder, MapBuilder, StringBuilder};
+    use arrow::array::{ArrayRef, AsArray, Int32Array, Int32Builder, MapBuilder, StringBuilder};
     use arrow::datatypes::Int32Type as I32;
 
     use super::*;

@@ -46,7 +46,9 @@ fn element_columns(name: &str, argument: &Typed) -> Result<Vec<FieldRef>, SparkE
 }
 
 /// Offsets, nulls and the columns of all elements of an array or map.
-fn elements(array: &ArrayRef) -> Result<(OffsetBuffer<i32>, Option<NullBuffer>, Vec<ArrayRef>), SparkError> {
+type Elements = (OffsetBuffer<i32>, Option<NullBuffer>, Vec<ArrayRef>);
+
+fn elements(array: &ArrayRef) -> Result<Elements, SparkError> {
     if matches!(array.data_type(), DataType::Map(..)) {
         let map = map(array.as_ref())?;
         return Ok((map.offsets().clone(), map.nulls().cloned(), map.entries().columns().to_vec()));

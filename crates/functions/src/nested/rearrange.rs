@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ListArray, StructArray, UInt32Array, new_null_array};
+use arrow::array::{Array, ListArray, StructArray, UInt32Array, new_null_array};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{interleave, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type};

@@ -209,16 +209,6 @@ impl Analyzer<'_> {
             _ => Err(errors::unresolved_routine(name)),
         }
     }
-
-    /// Builds an aggregate that the analyzer itself needs.
-    pub fn build_aggregate(&self, name: &str, arguments: &[Typed]) -> Result<Typed, SparkError> {
-        let call =
-            AggregateCall { arguments: arguments.to_vec(), distinct: false, ignore_nulls: false, within_group: vec![] };
-        match lookup(name) {
-            Some(Function::Aggregate(build)) => build(name, &call, &self.context),
-            _ => Err(errors::unresolved_routine(name)),
-        }
-    }
 }
 
 /// The name to look up: without the qualifiers of built-in functions, in lower case.
