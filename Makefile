@@ -1,6 +1,6 @@
 # Everything a person types. `make demo` and `make test` work on a fresh machine with Rust, Python 3.10+ and make.
 #
-# The cargo target directory lies outside the clone, so that the 20 minutes a first build takes are spent once per machine.
+# The cargo target directory lies outside the clone, so that a first build is paid for once per machine.
 
 CACHE ?= $(HOME)/.cache/millstream
 export CARGO_TARGET_DIR ?= $(CACHE)/target
