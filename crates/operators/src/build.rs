@@ -1,5 +1,6 @@
 //! Makes the stateful operators of a streaming query and their state.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema};
@@ -27,6 +28,8 @@ pub struct StreamBuild {
     pub mode: OutputMode,
     /// Settings of the query.
     pub settings: StreamSettings,
+    /// Spark's names of the plan's internal columns.
+    pub names: Arc<HashMap<String, String>>,
     /// The stateful operators made so far.
     pub operators: Mutex<Vec<Arc<OperatorState>>>,
 }
@@ -90,10 +93,23 @@ impl StreamBuild {
     }
 
     /// Makes and registers the state of an operator.
-    pub(crate) fn state(&self, spec: StoreSpec) -> Arc<OperatorState> {
+    pub(crate) fn state(&self, mut spec: StoreSpec) -> Arc<OperatorState> {
+        for store in &mut spec.stores {
+            store.key = self.named(&store.key);
+            store.value = self.named(&store.value);
+        }
         let state = Arc::new(OperatorState::new(spec, &self.settings));
         self.operators.lock().push(Arc::clone(&state));
         state
+    }
+
+    /// Fields under Spark's names.
+    fn named(&self, fields: &Fields) -> Fields {
+        let name = |field: &Arc<Field>| match self.names.get(field.name()) {
+            Some(name) => Arc::new(field.as_ref().clone().with_name(name)),
+            None => Arc::clone(field),
+        };
+        fields.iter().map(name).collect()
     }
 
     /// `stateStoreSave`.

@@ -54,7 +54,12 @@ pub fn plan_stream(
     let runtime = ComputeRuntime::try_new(settings.parallelism)?;
     let session = session(&settings);
     let state_dir = settings.state_dir.clone();
-    let build = Arc::new(StreamBuild { mode, settings: settings.clone(), operators: Mutex::new(Vec::new()) });
+    let build = Arc::new(StreamBuild {
+        mode,
+        settings: settings.clone(),
+        names: Arc::clone(&resolved.names),
+        operators: Mutex::new(Vec::new()),
+    });
     let planner = NodePlanner::for_stream(Arc::clone(&build)).into_physical_planner();
     let plan =
         on_own_thread(&runtime, planner.create_physical_plan(&stateful, &session))?.map_err(|e| spark_error(&e))?;

@@ -298,7 +298,10 @@ pub(crate) fn partial(
     let key: Fields = output.fields().iter().take(keys.len()).cloned().collect();
     let event_time_key = key.iter().position(|f| f.metadata().contains_key(WATERMARK_DELAY_MS));
     let buffers = functions.iter().map(|f| f.state_fields()).collect::<Result<Vec<_>>>()?;
-    let buffers = fields(buffers.iter().flatten().map(|f| (state_field_name(f.name()), f.data_type().clone())));
+    let named = functions.iter().zip(&buffers).flat_map(|(function, fields)| {
+        fields.iter().map(|f| (state_field_name(f.name(), function.name()), f.data_type().clone()))
+    });
+    let buffers = fields(named);
     let group_by = PhysicalGroupBy::new_single(physical_keys);
     let input = Arc::clone(input);
     let plan =
@@ -307,9 +310,10 @@ pub(crate) fn partial(
     Ok(Partial { plan: Arc::new(plan), layout, key, buffers })
 }
 
-/// `sum(x)[sum]` → `sum`.
-fn state_field_name(name: &str) -> &str {
-    name.rsplit_once('[').map_or(name, |(_, inner)| inner).trim_end_matches(']')
+/// `sum(x)[sum]` of the call `sum(x)` → `sum`.
+fn state_field_name<'a>(name: &'a str, call: &str) -> &'a str {
+    let inner = name.strip_prefix(call).and_then(|rest| rest.strip_prefix('[')?.strip_suffix(']'));
+    inner.unwrap_or(name)
 }
 
 type Lowered = (Vec<Arc<AggregateFunctionExpr>>, Vec<Option<Arc<dyn PhysicalExpr>>>);

@@ -34,6 +34,9 @@ pub struct ResolvedPlan {
     pub output: Vec<Attribute>,
     /// Whether any input is a stream.
     pub streaming: bool,
+    /// Names by which Spark knows the internal columns inside the plan: what it writes into the schemas of state. A column that
+    /// is not listed has none.
+    pub names: Arc<HashMap<String, String>>,
 }
 
 impl ResolvedPlan {

@@ -117,7 +117,8 @@ impl TestQuery {
             versions_retained: 100,
             fsync: false,
         };
-        let resolved = ResolvedPlan { plan: plan.build().unwrap(), output: vec![], streaming: true };
+        let resolved =
+            ResolvedPlan { plan: plan.build().unwrap(), output: vec![], streaming: true, names: Arc::default() };
         let plan = plan_stream(&resolved, mode, settings).unwrap();
         plan.restore(0).unwrap();
         Self { plan, next: 0, watermark_ms: 0 }

@@ -28,6 +28,9 @@ use crate::ir;
 use crate::nodes::SessionAggregate;
 use crate::resolved::Attribute;
 
+/// Name under which Spark computes a key that is no column.
+const COMPUTED_KEY: &str = "_groupingexpression";
+
 /// How rows are grouped.
 #[derive(Debug, Clone)]
 pub struct Grouping {
@@ -320,6 +323,7 @@ impl Analyzer<'_> {
         having: Option<&ir::Expr>,
     ) -> Result<Rel, SparkError> {
         let keys = keys.into_iter().map(group_key).collect::<Result<Vec<_>, _>>()?;
+        keys.iter().for_each(|(attribute, expr)| self.name_key(attribute, expr));
         let mut items: Vec<Item> = Vec::new();
         if keys_first {
             let nullable = |a: &Attribute| Attribute { nullable: a.nullable || sets.is_some(), ..a.clone() };
@@ -334,6 +338,18 @@ impl Analyzer<'_> {
         let having = having.map(|h| self.having(h, &rel, &items)).transpose()?;
         let select = Select { input: rel, grouping: Some(grouping), items, having, carried: vec![] };
         Ok(select.build(vec![])?.0)
+    }
+
+    /// Spark groups by the column behind an alias, and computes any other key under a name of its own.
+    fn name_key(&self, attribute: &Attribute, expr: &Expr) {
+        let name = match expr {
+            Expr::Column(c) if c.name == attribute.column => attribute.name.clone(),
+            Expr::Column(c) => {
+                self.column_names.borrow().get(&c.name).cloned().unwrap_or_else(|| attribute.name.clone())
+            }
+            _ => COMPUTED_KEY.to_string(),
+        };
+        self.name_column(&attribute.column, &name);
     }
 
     /// Asks for the windows among the keys. Keys that do not resolve by themselves are looked at again with the select list.

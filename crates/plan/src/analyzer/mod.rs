@@ -41,6 +41,7 @@ mod tests;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use millstream_formats::condition::SparkError;
 use millstream_functions::{FunctionContext, Typed};
@@ -59,7 +60,9 @@ use crate::resolved::ResolvedPlan;
 /// # Errors
 /// Spark's analysis errors; what the catalog cannot give; what is not supported.
 pub fn analyze(relation: &Relation, catalog: &dyn Catalog) -> Result<ResolvedPlan, SparkError> {
-    Analyzer::new(catalog).relation(relation)?.finish()
+    let analyzer = Analyzer::new(catalog);
+    let resolved = analyzer.relation(relation)?.finish()?;
+    Ok(ResolvedPlan { names: Arc::new(analyzer.column_names.into_inner()), ..resolved })
 }
 
 /// Resolves an expression that refers to no columns.
@@ -94,6 +97,8 @@ pub(crate) struct Analyzer<'a> {
     parameters: RefCell<Vec<source::Parameters>>,
     /// Time windows wanted by the operator being resolved.
     windows: time_window::Frames,
+    /// The names that internal columns were made with.
+    column_names: RefCell<HashMap<String, String>>,
 }
 
 impl<'a> Analyzer<'a> {
@@ -108,13 +113,30 @@ impl<'a> Analyzer<'a> {
             outer: RefCell::default(),
             parameters: RefCell::default(),
             windows: RefCell::default(),
+            column_names: RefCell::default(),
         }
     }
 
     /// Resolves a relation.
     pub(crate) fn relation(&self, relation: &Relation) -> Result<Rel, SparkError> {
         let rel = with_stack(|| self.operator(&relation.op))?;
+        rel.output.iter().chain(&rel.hidden).for_each(|a| self.name_column(&a.column, &a.name));
         Ok(rel.named(relation.plan_id))
+    }
+
+    /// Remembers the name of an internal column. The first one stays: what is renamed later is a column of its own.
+    fn name_column(&self, column: &str, name: &str) {
+        let mut names = self.column_names.borrow_mut();
+        if !names.contains_key(column) {
+            names.insert(column.to_string(), name.to_string());
+        }
+    }
+
+    /// A plan that was resolved before, as a relation.
+    fn resolved(&self, plan: &ResolvedPlan) -> Result<Rel, SparkError> {
+        let known = plan.names.iter().map(|(column, name)| (column.clone(), name.clone()));
+        self.column_names.borrow_mut().extend(known);
+        Rel::from_resolved(plan)
     }
 
     fn operator(&self, op: &RelationOp) -> Result<Rel, SparkError> {
@@ -127,7 +149,7 @@ impl<'a> Analyzer<'a> {
             RelationOp::Range { start, end, step, .. } => source::range(*start, *end, *step),
             RelationOp::TableFunction { name, arguments } => self.table_function(name, arguments),
             RelationOp::Sql { text, named, positional } => self.sql(text, named, positional),
-            RelationOp::Cached(id) => Rel::from_resolved(self.catalog.cached(id)?.as_ref()),
+            RelationOp::Cached(id) => self.resolved(self.catalog.cached(id)?.as_ref()),
             RelationOp::Catalog(query) => self.catalog_query(query),
             RelationOp::Project { input, expressions } => self.project(input, expressions),
             RelationOp::Filter { input, condition } => self.filter(input, condition),

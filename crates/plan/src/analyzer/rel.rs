@@ -191,7 +191,7 @@ impl Rel {
         let fields = self.plan.schema().fields();
         let same = fields.len() == output.len() && fields.iter().zip(&output).all(|(f, a)| *f.name() == a.column);
         let plan = if same { self.plan } else { project_plan(self.plan, exprs)? };
-        Ok(ResolvedPlan { plan, output, streaming: self.streaming })
+        Ok(ResolvedPlan { plan, output, streaming: self.streaming, names: Arc::default() })
     }
 
     /// A resolved plan used as a relation; its columns get new internal names.

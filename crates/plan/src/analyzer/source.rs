@@ -119,7 +119,7 @@ impl Analyzer<'_> {
 
     fn open(&self, table: Table, qualifier: &[String]) -> Result<Rel, SparkError> {
         match table {
-            Table::View(plan) => Ok(qualified(Rel::from_resolved(&plan)?, qualifier)),
+            Table::View(plan) => Ok(qualified(self.resolved(&plan)?, qualifier)),
             Table::Static(provider) => scan(provider, qualifier, false),
             Table::Stream(table) => scan(table, qualifier, true),
         }

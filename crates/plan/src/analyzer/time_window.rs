@@ -138,6 +138,7 @@ impl Analyzer<'_> {
             ..window.value.clone()
         };
         let attribute = new_attribute(name, &column, metadata);
+        self.name_column(&attribute.column, name);
         requests.push(Request { window, attribute: attribute.clone() });
         Ok(Resolved::column(&attribute))
     }
