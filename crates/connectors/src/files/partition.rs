@@ -8,7 +8,7 @@ use std::path::Path;
 use arrow::array::{ArrayRef, new_null_array};
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use millstream_formats::condition::{ExceptionClass, SparkError};
-use millstream_formats::pattern::{Locale, Pattern};
+use millstream_formats::pattern::{Pattern, Purpose};
 use millstream_formats::text::{self, ParsedDecimal};
 use millstream_formats::types;
 use millstream_formats::zone::Zone;
@@ -114,10 +114,10 @@ fn type_of(text: &str, zone: &Zone) -> DataType {
     if text::parse_f64(text).is_some() {
         return DataType::Float64;
     }
-    if pattern("yyyy-MM-dd").is_some_and(|p| p.parse(text).is_some_and(|d| d.days().is_some())) {
+    if pattern("yyyy-MM-dd").is_some_and(|p| p.parse(text).is_ok()) {
         return DataType::Date32;
     }
-    let timestamp = |p: Pattern| p.parse(text).is_some_and(|t| t.instant_us(zone).is_some());
+    let timestamp = |p: Pattern| p.parse(text).is_ok_and(|t| t.utc_us(zone).is_some());
     if pattern("yyyy-MM-dd HH:mm:ss[.S]").is_some_and(timestamp) {
         return types::timestamp();
     }
@@ -125,7 +125,7 @@ fn type_of(text: &str, zone: &Zone) -> DataType {
 }
 
 fn pattern(text: &str) -> Option<Pattern> {
-    Pattern::parse_pattern(text, Locale::default()).ok()
+    Pattern::new(text, Purpose::Parse).ok()
 }
 
 fn wider(a: DataType, b: DataType) -> DataType {

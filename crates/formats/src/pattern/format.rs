@@ -1,153 +1,185 @@
-//! Writing by a pattern.
+//! Values as text by a pattern.
 
 use std::fmt::Write;
 
-use super::names::{DAYS, MONTHS, QUARTERS, shown};
-use super::{Field, Item, Pattern, Width};
-use crate::calendar::{civil_of_days, day_of_year};
+use crate::calendar::{self, Civil};
+use crate::text::split_days;
 use crate::zone::Zone;
 
-const DAY_US: i64 = 86_400_000_000;
+use super::{Field, Item, Number, OffsetForm, Pattern, Sign, Style, names};
 
-/// A local time taken apart.
-struct Local {
-    year: i32,
-    month: u32,
-    day: u32,
+/// A local time with its zone, taken apart.
+struct Moment<'a> {
+    civil: Civil,
     days: i32,
     us_of_day: i64,
-    utc_us: i64,
     offset: i32,
+    utc_us: i64,
+    zone: &'a Zone,
 }
 
 impl Pattern {
-    /// Appends the time of a zone at an instant.
-    pub fn format_instant(&self, utc_us: i64, zone: &Zone, out: &mut String) {
-        let local = zone.to_local(utc_us);
-        let days = i32::try_from(local.div_euclid(DAY_US)).unwrap_or(0);
-        let civil = civil_of_days(days);
+    /// Appends the text of an instant in a zone.
+    pub fn format(&self, utc_us: i64, zone: &Zone, out: &mut String) {
         let offset = zone.offset_at(utc_us);
-        let us_of_day = local.rem_euclid(DAY_US);
-        let local = Local { year: civil.year, month: civil.month, day: civil.day, days, us_of_day, utc_us, offset };
-        for item in &self.items {
-            write(item, &local, zone, out);
-        }
+        let (days, us_of_day) = split_days(utc_us.saturating_add(i64::from(offset) * 1_000_000));
+        let moment = Moment { civil: calendar::civil_of_days(days), days, us_of_day, offset, utc_us, zone };
+        self.items.iter().for_each(|item| moment.write(item, out));
     }
 }
 
-fn write(item: &Item, local: &Local, zone: &Zone, out: &mut String) {
-    match item {
-        Item::Literal(text) => out.push_str(text),
-        Item::Number(field, width) => number(value(*field, local), *width, out),
-        Item::MonthName(whole) => out.push_str(name(&MONTHS, local.month as usize - 1, *whole)),
-        Item::DayName(whole) => out.push_str(name(&DAYS, weekday_index(local.days), *whole)),
-        Item::QuarterName(true) => out.push_str(name(&QUARTERS, (local.month as usize - 1) / 3, true)),
-        Item::QuarterName(false) => {
-            let _ = write!(out, "Q{}", local.month.div_ceil(3));
-        }
-        Item::Fraction(digits) => {
-            let nanos = format!("{:09}", local.us_of_day % 1_000_000 * 1000);
-            out.push_str(nanos.get(..*digits).unwrap_or(&nanos));
-        }
-        Item::HalfDay => out.push_str(if local.us_of_day < DAY_US / 2 { "AM" } else { "PM" }),
-        Item::Era(whole) => out.push_str(match (local.year > 0, whole) {
-            (true, false) => "AD",
-            (false, false) => "BC",
-            (true, true) => "Anno Domini",
-            (false, true) => "Before Christ",
-        }),
-        Item::ZoneId => {
-            let _ = write!(out, "{zone}");
-        }
-        Item::ZoneName(_) => out.push_str(&zone.abbreviation_at(local.utc_us)),
-        Item::Offset { length, zero_as_z } => offset(local.offset, *length, *zero_as_z, out),
-        Item::GmtOffset(whole) => gmt(local.offset, *whole, out),
-        Item::Optional(items) => items.iter().for_each(|item| write(item, local, zone, out)),
-    }
-}
-
-fn name(names: &[&'static str], index: usize, whole: bool) -> &'static str {
-    names.get(index).map_or("", |n| shown(n, whole))
-}
-
-/// 0 for Monday.
-fn weekday_index(days: i32) -> usize {
-    // 1970-01-01 was a Thursday.
-    (i64::from(days) + 3).rem_euclid(7) as usize
-}
-
-fn value(field: Field, local: &Local) -> i64 {
-    let hour = local.us_of_day / 3_600_000_000;
-    match field {
-        Field::Year => i64::from(local.year),
-        Field::Quarter => i64::from(local.month.div_ceil(3)),
-        Field::Month => i64::from(local.month),
-        Field::Day => i64::from(local.day),
-        Field::DayOfYear => i64::from(day_of_year(local.days)),
-        Field::Hour => hour,
-        Field::HourFromOne => {
-            if hour == 0 {
-                24
-            } else {
-                hour
+impl Moment<'_> {
+    fn write(&self, item: &Item, out: &mut String) {
+        match item {
+            Item::Literal(text) => out.push_str(text),
+            Item::Number(number) => self.write_number(number, out),
+            Item::Name(field, style) => out.push_str(names::name_of(*field, *style, self.value(*field))),
+            Item::Fraction { digits_max, .. } => {
+                let nanos = format!("{:09}", self.us_of_day % 1_000_000 * 1000);
+                out.push_str(nanos.get(..*digits_max).unwrap_or(&nanos));
             }
+            Item::ZoneId => match self.zone {
+                Zone::Fixed(0) => out.push('Z'),
+                zone => out.push_str(&zone.to_string()),
+            },
+            Item::ZoneName => match self.zone {
+                Zone::Fixed(0) => out.push_str("UTC"),
+                zone => out.push_str(&zone.abbreviation_at(self.utc_us)),
+            },
+            Item::Offset(form) => self.write_offset(form, out),
+            Item::GmtOffset(style) => self.write_gmt_offset(*style, out),
+            Item::Optional(items) => items.iter().for_each(|item| self.write(item, out)),
         }
-        Field::HourOfHalf => hour % 12,
-        Field::HourOfHalfFromOne => {
-            if hour % 12 == 0 {
-                12
-            } else {
-                hour % 12
+    }
+
+    fn value(&self, field: Field) -> i64 {
+        let seconds = self.us_of_day / 1_000_000;
+        let hour = seconds / 3600;
+        match field {
+            Field::Era => i64::from(self.civil.year > 0),
+            Field::Year => i64::from(self.civil.year),
+            Field::YearOfEra if self.civil.year > 0 => i64::from(self.civil.year),
+            Field::YearOfEra => 1 - i64::from(self.civil.year),
+            Field::Quarter => i64::from((self.civil.month - 1) / 3 + 1),
+            Field::Month => i64::from(self.civil.month),
+            Field::Day => i64::from(self.civil.day),
+            Field::DayOfYear => i64::from(calendar::day_of_year(self.days)),
+            Field::DayOfWeek => i64::from(calendar::weekday(self.days)) + 1,
+            Field::AlignedDayOfWeek => i64::from((self.civil.day - 1) % 7 + 1),
+            Field::AmPm => hour / 12,
+            Field::Hour => hour,
+            Field::ClockHour => {
+                if hour == 0 {
+                    24
+                } else {
+                    hour
+                }
             }
+            Field::HourOfAmPm => hour % 12,
+            Field::ClockHourOfAmPm => (hour + 11) % 12 + 1,
+            Field::Minute => seconds / 60 % 60,
+            Field::Second => seconds % 60,
         }
-        Field::Minute => local.us_of_day / 60_000_000 % 60,
-        Field::Second => local.us_of_day / 1_000_000 % 60,
-        Field::AlignedWeekOfMonth => i64::from((local.day - 1) % 7 + 1),
     }
-}
 
-fn number(value: i64, width: Width, out: &mut String) {
-    let sign = if value < 0 { "-" } else { "" };
-    let size = value.unsigned_abs();
-    let _ = match width {
-        Width::Free => write!(out, "{value}"),
-        Width::Fixed(digits) => write!(out, "{sign}{size:0digits$}"),
-        Width::AtLeast(digits) => {
-            let sign = if value >= 0 && size.checked_ilog10().unwrap_or(0) as usize >= digits { "+" } else { sign };
-            write!(out, "{sign}{size:0digits$}")
+    fn write_number(&self, number: &Number, out: &mut String) {
+        let value = self.value(number.field);
+        let size = if number.reduced { value.unsigned_abs() % 100 } else { value.unsigned_abs() };
+        let digits = size.checked_ilog10().unwrap_or(0) as usize + 1;
+        if value < 0 {
+            out.push('-');
+        } else if number.sign == Sign::ExceedsPad && digits > number.digits_min {
+            out.push('+');
         }
-        Width::TwoDigits => write!(out, "{:02}", value.rem_euclid(100)),
-    };
+        out.extend(std::iter::repeat_n('0', number.digits_min.saturating_sub(digits)));
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{size}");
+    }
+
+    fn write_offset(&self, form: &OffsetForm, out: &mut String) {
+        let seconds = self.offset.unsigned_abs();
+        let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        if seconds == 0 || (!form.seconds && hours == 0 && minutes == 0) {
+            return out.push_str(form.zero);
+        }
+        out.push(if self.offset < 0 { '-' } else { '+' });
+        let colon = if form.colon { ":" } else { "" };
+        let _ = write!(out, "{hours:02}");
+        if !form.minutes_optional || minutes != 0 {
+            let _ = write!(out, "{colon}{minutes:02}");
+        }
+        if form.seconds && rest != 0 {
+            let _ = write!(out, "{colon}{rest:02}");
+        }
+    }
+
+    fn write_gmt_offset(&self, style: Style, out: &mut String) {
+        out.push_str("GMT");
+        let seconds = self.offset.unsigned_abs();
+        if seconds == 0 {
+            return;
+        }
+        let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        out.push(if self.offset < 0 { '-' } else { '+' });
+        let _ = match style {
+            Style::Full => write!(out, "{hours:02}:{minutes:02}"),
+            Style::Short if minutes != 0 || rest != 0 => write!(out, "{hours}:{minutes:02}"),
+            Style::Short => write!(out, "{hours}"),
+        };
+        if rest != 0 {
+            let _ = write!(out, ":{rest:02}");
+        }
+    }
 }
 
-fn offset(seconds: i32, length: usize, zero_as_z: bool, out: &mut String) {
-    if zero_as_z && seconds == 0 {
-        return out.push('Z');
-    }
-    let sign = if seconds < 0 { '-' } else { '+' };
-    let size = seconds.abs();
-    let (hours, minutes, rest) = (size / 3600, size / 60 % 60, size % 60);
-    let _ = write!(out, "{sign}{hours:02}");
-    let colon = if length == 3 || length == 5 { ":" } else { "" };
-    if length > 1 || minutes != 0 {
-        let _ = write!(out, "{colon}{minutes:02}");
-    }
-    if length > 3 && rest != 0 {
-        let _ = write!(out, "{colon}{rest:02}");
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::super::Purpose;
+    use super::*;
 
-fn gmt(seconds: i32, whole: bool, out: &mut String) {
-    out.push_str("GMT");
-    if seconds == 0 {
-        return;
+    fn shown(pattern: &str, utc_us: i64, zone: &str) -> String {
+        let pattern = Pattern::new(pattern, Purpose::Format).unwrap_or_else(|e| panic!("{e}"));
+        let mut out = String::new();
+        pattern.format(utc_us, &zone.parse().unwrap_or(Zone::UTC), &mut out);
+        out
     }
-    let sign = if seconds < 0 { '-' } else { '+' };
-    let size = seconds.abs();
-    let (hours, minutes) = (size / 3600, size / 60 % 60);
-    let _ = match (whole, minutes) {
-        (true, _) => write!(out, "{sign}{hours:02}:{minutes:02}"),
-        (false, 0) => write!(out, "{sign}{hours}"),
-        (false, _) => write!(out, "{sign}{hours}:{minutes:02}"),
-    };
+
+    #[test]
+    fn every_letter_shows_its_field() {
+        // 2024-02-29 13:04:05.678901 in UTC, a Thursday.
+        let us = 1_709_211_845_678_901;
+        let cases = [
+            ("yyyy-MM-dd HH:mm:ss.SSS", "2024-02-29 13:04:05.678"),
+            ("y yy yyy yyyyy", "2024 24 2024 02024"),
+            ("M MM MMM MMMM LLL", "2 02 Feb February Feb"),
+            ("E EEE EEEE D DDD F", "Thu Thu Thursday 60 060 1"),
+            ("h hh K k a", "1 01 1 13 PM"),
+            ("Q QQ QQQ QQQQ", "1 01 Q1 1st quarter"),
+            ("G GGGG", "AD Anno Domini"),
+            ("yyyy'T'HH ''q'' SSSSSSSSS", "2024T13 '1' 678901000"),
+            ("XXX x xx xxx Z VV z O", "Z +00 +0000 +00:00 +0000 Z UTC GMT"),
+        ];
+        for (pattern, expected) in cases {
+            assert_eq!(shown(pattern, us, "UTC"), expected, "{pattern}");
+        }
+        assert_eq!(
+            shown("HH:mm X XX XXX VV z O OOOO", us, "Europe/Berlin"),
+            "14:04 +01 +0100 +01:00 Europe/Berlin CET GMT+1 GMT+01:00"
+        );
+    }
+
+    #[test]
+    fn years_beyond_four_digits_have_a_sign() {
+        assert_eq!(shown("yyyy-MM-dd", 253_402_300_800_000_000, "UTC"), "+10000-01-01");
+        assert_eq!(shown("yyyy G", -62_135_596_800_000_001, "UTC"), "0001 BC");
+    }
+
+    #[test]
+    fn patterns_that_spark_refuses_are_refused() {
+        let condition = |p| Pattern::new(p, Purpose::Format).err().and_then(|e| e.condition().map(str::to_string));
+        assert!(condition("YYYY").is_some_and(|c| c.ends_with("DATETIME_PATTERN_RECOGNITION")));
+        assert!(condition("B").is_some_and(|c| c.ends_with("ILLEGAL_CHARACTER")));
+        assert!(condition("c").is_some_and(|c| c.ends_with("DATETIME_WEEK_BASED_PATTERN")));
+        assert!(condition("yyyy]").is_some());
+    }
 }

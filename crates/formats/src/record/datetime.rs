@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::Settings;
 use crate::condition::{ExceptionClass, SparkError};
 use crate::options::Options;
-use crate::pattern::{Locale, Pattern};
+use crate::pattern::{Pattern, Purpose};
 use crate::text;
 use crate::zone::Zone;
 
@@ -29,7 +29,7 @@ impl DateTimeReaders {
     /// # Errors
     /// A format or a time zone that does not exist.
     pub fn parse(options: &Options, settings: &Settings) -> Result<Self, SparkError> {
-        let pattern = |name| pattern(options, name);
+        let pattern = |name| pattern(options, name, Purpose::Parse);
         let (timestamp, date) = (pattern("timestampFormat")?, pattern("dateFormat")?);
         let fallback = options.contains("enableDateTimeParsingFallback");
         let fallback = if fallback { Some(options.format_bool("enableDateTimeParsingFallback", false)?) } else { None };
@@ -60,7 +60,7 @@ impl DateTimeReaders {
     /// A timestamp by the format alone, as schema inference asks.
     pub fn strict_timestamp(&self, text: &str) -> Option<i64> {
         match &self.timestamp {
-            Some(pattern) => pattern.parse(text)?.instant_us(&self.zone),
+            Some(pattern) => pattern.parse(text).ok()?.utc_us(&self.zone),
             None => self.cast_timestamp(text),
         }
     }
@@ -72,7 +72,7 @@ impl DateTimeReaders {
     /// A timestamp without time zone, local µs.
     pub fn timestamp_ntz(&self, text: &str) -> Option<i64> {
         match &self.timestamp_ntz {
-            Some(pattern) => pattern.parse(text)?.local_us_without_zone(),
+            Some(pattern) => pattern.parse(text).ok().filter(|parsed| parsed.zone.is_none())?.local_us(),
             None => text::parse_timestamp_ntz(text, false),
         }
     }
@@ -88,7 +88,7 @@ impl DateTimeReaders {
     /// A date by the format alone.
     pub fn strict_date(&self, text: &str) -> Option<i32> {
         match &self.date {
-            Some(pattern) => pattern.parse(text)?.days(),
+            Some(pattern) => pattern.parse(text).ok().map(|parsed| parsed.days),
             None => text::parse_date(text),
         }
     }
@@ -96,7 +96,7 @@ impl DateTimeReaders {
     /// A time of day, ns.
     pub fn time(&self, text: &str) -> Option<i64> {
         match &self.time {
-            Some(pattern) => pattern.parse(text)?.nanos_of_day(),
+            Some(pattern) => pattern.parse(text).ok()?.us_of_day.checked_mul(1000),
             None => text::parse_time(text)?.checked_mul(1000),
         }
     }
@@ -128,15 +128,15 @@ impl DateTimeWriters {
     /// # Errors
     /// A format or a time zone that does not exist.
     pub fn parse(options: &Options, settings: &Settings) -> Result<Self, SparkError> {
-        let default = |text: &str| Pattern::parse_pattern(text, Locale::default());
-        let timestamp = pattern(options, "timestampFormat")?;
-        let timestamp_ntz = pattern(options, "timestampNTZFormat")?;
+        let default = |text: &str| Pattern::new(text, Purpose::Format);
+        let pattern = |name| pattern(options, name, Purpose::Format);
+        let (timestamp, timestamp_ntz) = (pattern("timestampFormat")?, pattern("timestampNTZFormat")?);
         Ok(Self {
             zone: zone(options, settings)?,
             timestamp: timestamp.map_or_else(|| default("yyyy-MM-dd'T'HH:mm:ss[.SSS][XXX]"), Ok)?,
             timestamp_ntz: timestamp_ntz.map_or_else(|| default("yyyy-MM-dd'T'HH:mm:ss[.SSS]"), Ok)?,
-            date: pattern(options, "dateFormat")?,
-            time: pattern(options, "timeFormat")?,
+            date: pattern("dateFormat")?,
+            time: pattern("timeFormat")?,
         })
     }
 
@@ -147,18 +147,18 @@ impl DateTimeWriters {
 
     /// Writes a timestamp.
     pub fn timestamp(&self, us: i64, out: &mut String) {
-        self.timestamp.format_instant(us, &self.zone, out);
+        self.timestamp.format(us, &self.zone, out);
     }
 
     /// Writes a timestamp without time zone.
     pub fn timestamp_ntz(&self, us: i64, out: &mut String) {
-        self.timestamp_ntz.format_instant(us, &Zone::UTC, out);
+        self.timestamp_ntz.format(us, &Zone::UTC, out);
     }
 
     /// Writes a date.
     pub fn date(&self, days: i32, out: &mut String) {
         match &self.date {
-            Some(pattern) => pattern.format_instant(i64::from(days).saturating_mul(86_400_000_000), &Zone::UTC, out),
+            Some(pattern) => pattern.format(i64::from(days).saturating_mul(86_400_000_000), &Zone::UTC, out),
             None => text::write_date(days, out),
         }
     }
@@ -166,15 +166,23 @@ impl DateTimeWriters {
     /// Writes a time of day.
     pub fn time(&self, nanos: i64, out: &mut String) {
         match &self.time {
-            Some(pattern) => pattern.format_instant(nanos / 1000, &Zone::UTC, out),
+            Some(pattern) => pattern.format(nanos / 1000, &Zone::UTC, out),
             None => text::write_time(nanos / 1000, out),
         }
     }
 }
 
-fn pattern(options: &Options, name: &str) -> Result<Option<Pattern>, SparkError> {
-    let locale = options.get("locale").map(Locale::new).unwrap_or_default();
-    options.get(name).map(|text| Pattern::parse_pattern(text, locale)).transpose()
+/// The pattern of an option. Names of months and days are English ones.
+fn pattern(options: &Options, name: &str, purpose: Purpose) -> Result<Option<Pattern>, SparkError> {
+    let Some(text) = options.get(name) else { return Ok(None) };
+    match options.get("locale").filter(|tag| !is_english(tag)) {
+        Some(tag) => Err(SparkError::unsupported(format!("The locale '{tag}' for dates and times by a pattern"))),
+        None => Pattern::new(text, purpose).map(Some),
+    }
+}
+
+fn is_english(tag: &str) -> bool {
+    tag.split(['-', '_']).next().is_some_and(|language| language.eq_ignore_ascii_case("en"))
 }
 
 fn zone(options: &Options, settings: &Settings) -> Result<Zone, SparkError> {

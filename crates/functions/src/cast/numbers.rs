@@ -74,52 +74,27 @@ trait Whole: ArrowPrimitiveType {
     fn saturated(value: f64) -> Self::Native;
 }
 
-impl Whole for Int8Type {
-    fn checked(value: i128) -> Option<i8> {
-        value.try_into().ok()
-    }
-    fn wrapped(value: i64) -> i8 {
-        value as i8
-    }
-    fn saturated(value: f64) -> i8 {
-        value as i32 as i8
-    }
+macro_rules! whole {
+    ($($arrow:ty, $native:ty, by way of $saturated:ty;)*) => {$(
+        impl Whole for $arrow {
+            fn checked(value: i128) -> Option<$native> {
+                value.try_into().ok()
+            }
+            fn wrapped(value: i64) -> $native {
+                value as $native
+            }
+            fn saturated(value: f64) -> $native {
+                value as $saturated as $native
+            }
+        }
+    )*};
 }
 
-impl Whole for Int16Type {
-    fn checked(value: i128) -> Option<i16> {
-        value.try_into().ok()
-    }
-    fn wrapped(value: i64) -> i16 {
-        value as i16
-    }
-    fn saturated(value: f64) -> i16 {
-        value as i32 as i16
-    }
-}
-
-impl Whole for Int32Type {
-    fn checked(value: i128) -> Option<i32> {
-        value.try_into().ok()
-    }
-    fn wrapped(value: i64) -> i32 {
-        value as i32
-    }
-    fn saturated(value: f64) -> i32 {
-        value as i32
-    }
-}
-
-impl Whole for Int64Type {
-    fn checked(value: i128) -> Option<i64> {
-        value.try_into().ok()
-    }
-    fn wrapped(value: i64) -> i64 {
-        value
-    }
-    fn saturated(value: f64) -> i64 {
-        value as i64
-    }
+whole! {
+    Int8Type, i8, by way of i32;
+    Int16Type, i16, by way of i32;
+    Int32Type, i32, by way of i32;
+    Int64Type, i64, by way of i64;
 }
 
 fn to_integer<T: Whole>(array: &ArrayRef, run: &CastRun) -> Result<ArrayRef, SparkError> {

@@ -8,13 +8,13 @@ use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int32T
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::{ExceptionClass, SparkError};
+use millstream_formats::pattern::{Parsed, Pattern, Purpose};
 use millstream_formats::text::parse_time;
 use millstream_formats::zone::Zone;
 
 use super::columns::{NANOS_PER_MICRO, TIME, build_timestamps, text, timestamps};
 use super::fields::local_day;
 use super::interval::MICROS_PER_SECOND;
-use super::pattern::{Parsed, Pattern, Purpose};
 use super::session_zone;
 use crate::arguments::expect_count;
 use crate::bind::{Call, Nullable};

@@ -7,7 +7,6 @@ mod fields;
 pub mod interval;
 mod make;
 mod now;
-pub mod pattern;
 mod shift;
 mod truncate;
 pub mod window;

@@ -14,6 +14,7 @@ use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::SparkError;
 use millstream_formats::types;
 
+use super::internal;
 use crate::arguments::{exactly, expect_count, no_common_type, not_constant, type_mismatch, unexpected_input};
 use crate::coerce::{self, Expected};
 use crate::kernel::{Kernel, list, map, string};
@@ -41,10 +42,6 @@ pub(super) fn lookup(name: &str) -> Option<Function> {
         "array_append" | "array_prepend" => add,
         _ => return None,
     }))
-}
-
-fn internal(error: arrow::error::ArrowError) -> SparkError {
-    SparkError::internal(error.to_string())
 }
 
 pub(super) fn item_of(name: &str, arguments: &[Typed], index: usize) -> Result<Arc<Field>, SparkError> {

@@ -10,6 +10,7 @@ use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::SparkError;
 use millstream_formats::types;
 
+use super::internal;
 use crate::arguments::{no_common_type, not_constant, wrong_count};
 use crate::kernel::Kernel;
 use crate::{Function, FunctionContext, Typed, coerce};
@@ -20,10 +21,6 @@ pub(super) fn lookup(name: &str) -> Option<Function> {
         "named_struct" => named_struct,
         _ => return None,
     }))
-}
-
-fn internal(error: arrow::error::ArrowError) -> SparkError {
-    SparkError::internal(error.to_string())
 }
 
 /// Values of one column of calls, row by row: `cells[0][0], cells[1][0], …, cells[0][1], …`.

@@ -9,6 +9,7 @@ use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::{ExceptionClass, SparkError};
 
 use super::generate::under_nulls_of;
+use super::internal;
 use crate::arguments::{exactly, expect_count, type_mismatch, unexpected_input};
 use crate::coerce::{self, Expected};
 use crate::kernel::{Kernel, list, map, primitive, structs};
@@ -22,10 +23,6 @@ pub(super) fn lookup(name: &str) -> Option<Function> {
         "try_element_at" => try_element_at,
         _ => return None,
     }))
-}
-
-fn internal(error: arrow::error::ArrowError) -> SparkError {
-    SparkError::internal(error.to_string())
 }
 
 /// `value[key]`; the analyzer gives field names of structs as constants, exactly as they stand in the type.

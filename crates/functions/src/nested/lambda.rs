@@ -18,6 +18,7 @@ use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use millstream_formats::condition::SparkError;
 use millstream_formats::types;
 
+use super::internal;
 use super::map::entry_fields;
 use crate::arguments::{type_mismatch, unexpected_input, wrong_count};
 use crate::kernel::{Kernel, from_datafusion, list, map};
@@ -38,10 +39,6 @@ pub(super) fn lookup(name: &str) -> Option<Function> {
         _ => return None,
     };
     Some(Function::HigherOrder(HigherOrder { parameters, build }))
-}
-
-fn internal(error: arrow::error::ArrowError) -> SparkError {
-    SparkError::internal(error.to_string())
 }
 
 fn item_of(name: &str, arguments: &[Typed], index: usize) -> Result<FieldRef, SparkError> {
@@ -282,6 +279,20 @@ fn booleans(array: &ArrayRef) -> BooleanArray {
     }
 }
 
+/// The places of flat elements whose condition is true, and the offsets of what is left of each row.
+fn those_kept(condition: &ArrayRef, flat: &Flat) -> (UInt32Array, OffsetBuffer<i32>) {
+    let condition = booleans(condition);
+    let keep = |at: usize| condition.is_valid(at) && condition.value(at);
+    let mut next = 0;
+    let lengths = flat.lengths.iter().map(|length| {
+        let count = (next..next + length).filter(|at| keep(*at)).count();
+        next += length;
+        count
+    });
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    ((0..condition.len()).filter(|at| keep(*at)).map(|at| Some(at as u32)).collect(), offsets)
+}
+
 fn filter(name: &str, arguments: &[Typed], lambdas: &[Lambda], _: &FunctionContext) -> Result<Typed, SparkError> {
     let lambda = condition(name, arguments, lambdas)?;
     let item = item_of(name, arguments, 0)?;
@@ -292,17 +303,8 @@ fn filter(name: &str, arguments: &[Typed], lambdas: &[Lambda], _: &FunctionConte
         let ([array, outer @ ..], [body, ..]) = (arrays, &bodies[..]) else { return Err(no_body()) };
         let list = list(array.as_ref())?;
         let (flat, kept) = for_elements(body, list, outer, with_position)?;
-        let kept = booleans(&kept);
-        let keep = |at: usize| kept.is_valid(at) && kept.value(at);
-        let places: UInt32Array =
-            (0..kept.len()).filter(|at| keep(*at)).map(|at| Some(flat.places.value(at))).collect();
-        let mut next = 0;
-        let lengths = flat.lengths.iter().map(|length| {
-            let count = (next..next + length).filter(|at| keep(*at)).count();
-            next += length;
-            count
-        });
-        let offsets = OffsetBuffer::from_lengths(lengths);
+        let (kept, offsets) = those_kept(&kept, &flat);
+        let places = take(&flat.places, &kept, None).map_err(internal)?;
         let values = take(list.values(), &places, None).map_err(internal)?;
         Ok(Arc::new(ListArray::try_new(Arc::clone(&item), offsets, values, list.nulls().cloned()).map_err(internal)?))
     }))
@@ -463,18 +465,9 @@ fn map_filter(name: &str, arguments: &[Typed], lambdas: &[Lambda], _: &FunctionC
         let ([array, outer @ ..], [body, ..]) = (arrays, &bodies[..]) else { return Err(no_body()) };
         let map = map(array.as_ref())?;
         let (flat, keys, values, kept) = for_entries(body, map, outer)?;
-        let kept = booleans(&kept);
-        let keep = |at: usize| kept.is_valid(at) && kept.value(at);
-        let places: UInt32Array = (0..kept.len()).filter(|at| keep(*at)).map(|at| Some(at as u32)).collect();
-        let mut next = 0;
-        let lengths = flat.lengths.iter().map(|length| {
-            let count = (next..next + length).filter(|at| keep(*at)).count();
-            next += length;
-            count
-        });
-        let offsets = OffsetBuffer::from_lengths(lengths);
-        let (keys, values) =
-            (take(&keys, &places, None).map_err(internal)?, take(&values, &places, None).map_err(internal)?);
+        let (kept, offsets) = those_kept(&kept, &flat);
+        let keys = take(&keys, &kept, None).map_err(internal)?;
+        let values = take(&values, &kept, None).map_err(internal)?;
         super::map::build(&bound, offsets, keys, values, map.nulls().cloned())
     }))
 }

@@ -11,6 +11,7 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::types;
 
 use super::construct::row_by_row;
+use super::internal;
 use crate::arguments::{exactly, no_common_type, type_mismatch, unexpected_input, wrong_count};
 use crate::kernel::{Kernel, list, map, structs};
 use crate::{Function, FunctionContext, Typed, coerce};
@@ -28,10 +29,6 @@ pub(super) fn lookup(name: &str) -> Option<Function> {
         "mapsort" => sort,
         _ => return None,
     }))
-}
-
-fn internal(error: arrow::error::ArrowError) -> SparkError {
-    SparkError::internal(error.to_string())
 }
 
 /// Key and value of a map's entries.

@@ -10,6 +10,7 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::types;
 
 use super::array::{item_of, picked, range, rearranged};
+use super::internal;
 use crate::arguments::{exactly, expect_count, no_common_type, unexpected_input};
 use crate::coerce;
 use crate::kernel::{Kernel, list, primitive};
@@ -22,10 +23,6 @@ pub(super) fn lookup(name: &str) -> Option<Function> {
         "shuffle" => shuffle,
         _ => return None,
     }))
-}
-
-fn internal(error: arrow::error::ArrowError) -> SparkError {
-    SparkError::internal(error.to_string())
 }
 
 /// `concat` of arrays: null if one of them is.

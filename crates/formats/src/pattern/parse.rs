@@ -1,9 +1,9 @@
 //! Texts as values by a pattern, as strictly as Java's `ResolverStyle.STRICT`: fields must be in range, agree with one
 //! another, and the whole text must be used. Fields that the pattern does not have are those of 1970-01-01T00:00:00.
 
-use millstream_formats::calendar;
-use millstream_formats::text::join_days;
-use millstream_formats::zone::Zone;
+use crate::calendar;
+use crate::text::join_days;
+use crate::zone::Zone;
 
 use super::{Field, Item, Number, OffsetForm, Pattern, Sign, Style, names};
 
@@ -302,7 +302,7 @@ mod tests {
         let pattern = Pattern::new(pattern, Purpose::Parse).unwrap_or_else(|e| panic!("{e}"));
         let parsed = pattern.parse(text)?;
         let mut out = String::new();
-        millstream_formats::text::write_timestamp(parsed.utc_us(&Zone::UTC).ok_or("overflow")?, &Zone::UTC, &mut out);
+        crate::text::write_timestamp(parsed.utc_us(&Zone::UTC).ok_or("overflow")?, &Zone::UTC, &mut out);
         Ok(out)
     }
 
