@@ -10,27 +10,7 @@ use crate::memory::MemoryTable;
 use crate::options::Options;
 use crate::source::Conf;
 
-/// Which rows of the result table a batch hands to the sink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OutputMode {
-    /// New rows that never change.
-    Append,
-    /// New and changed rows.
-    Update,
-    /// All rows, in place of those before.
-    Complete,
-}
-
-impl OutputMode {
-    /// As in Spark's messages: `append`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Append => "append",
-            Self::Update => "update",
-            Self::Complete => "complete",
-        }
-    }
-}
+pub use millstream_formats::output_mode::OutputMode;
 
 /// What a query that starts says of its sink.
 #[derive(Clone)]

@@ -11,6 +11,7 @@ pub mod json;
 pub mod log;
 pub mod lz4block;
 pub mod options;
+pub mod output_mode;
 pub mod pattern;
 pub mod record;
 pub mod row;

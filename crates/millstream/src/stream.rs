@@ -57,7 +57,7 @@ impl Session {
                 "`writeStream` can be called only on streaming Dataset/DataFrame.",
             ));
         }
-        let mode = parse_mode(&write.output_mode)?;
+        let mode = write.output_mode.parse::<OutputMode>()?;
         let trigger = Trigger::parse(&write.trigger)?;
         let name = Some(write.query_name.clone()).filter(|n| !n.is_empty());
         let target = self.stream_target(write, &resolved.schema())?;
@@ -73,7 +73,7 @@ impl Session {
             conf: connector_conf(self),
         })?;
         let correctness = self.conf().get_option("spark.sql.streaming.statefulOperator.checkCorrectness.enabled");
-        unsupported::check_streaming(&resolved, plan_mode(mode), correctness.as_deref() != Some("false"))?;
+        unsupported::check_streaming(&resolved, mode, correctness.as_deref() != Some("false"))?;
         if let (Some(table), Some(name)) = (sink.table(), &name) {
             self.views.write().insert(name.to_lowercase(), View::Memory(table));
         }
@@ -91,8 +91,8 @@ impl Session {
             settings: settings(self.conf(), self.engine.options().cores),
             now_us,
             plan: Box::new(move |settings| {
-                unsupported::check_execution(&resolved, plan_mode(mode))?;
-                millstream_operators::plan_stream(&resolved, operator_mode(mode), settings)
+                unsupported::check_execution(&resolved, mode)?;
+                millstream_operators::plan_stream(&resolved, mode, settings)
             }),
             open: Box::new(move |table, dir, columns| open_source(table, dir, columns, &conf)),
         };
@@ -190,38 +190,6 @@ fn open_source(
     let context =
         OpenContext { metadata_dir: metadata_dir.to_path_buf(), columns: Some(columns), conf: Arc::clone(conf) };
     origin.0.open(context)
-}
-
-fn parse_mode(text: &str) -> Result<OutputMode, SparkError> {
-    match text.to_lowercase().as_str() {
-        "" | "append" => Ok(OutputMode::Append),
-        "update" => Ok(OutputMode::Update),
-        "complete" => Ok(OutputMode::Complete),
-        _ => Err(SparkError::new(
-            ExceptionClass::IllegalArgument,
-            "STREAMING_OUTPUT_MODE.INVALID",
-            "42KDE",
-            format!("Invalid streaming output mode: {text}. Accepted output modes are 'Append', 'Complete', 'Update'."),
-        )
-        .with("outputMode", text)),
-    }
-}
-
-fn plan_mode(mode: OutputMode) -> unsupported::OutputMode {
-    match mode {
-        OutputMode::Append => unsupported::OutputMode::Append,
-        OutputMode::Update => unsupported::OutputMode::Update,
-        OutputMode::Complete => unsupported::OutputMode::Complete,
-    }
-}
-
-fn operator_mode(mode: OutputMode) -> millstream_operators::stream_plan::OutputMode {
-    use millstream_operators::stream_plan::OutputMode as Mode;
-    match mode {
-        OutputMode::Append => Mode::Append,
-        OutputMode::Update => Mode::Update,
-        OutputMode::Complete => Mode::Complete,
-    }
 }
 
 fn settings(conf: &Conf, cores: usize) -> QuerySettings {

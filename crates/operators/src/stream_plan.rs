@@ -28,16 +28,7 @@ pub struct StreamSettings {
     pub fsync: bool,
 }
 
-/// Which rows of the result table a batch gives out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputMode {
-    /// New rows that never change.
-    Append,
-    /// New and changed rows.
-    Update,
-    /// All rows.
-    Complete,
-}
+pub use millstream_formats::output_mode::OutputMode;
 
 /// What differs from batch to batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, Result, plan_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+pub use millstream_formats::text::CalendarInterval;
 
 /// Key of the field metadata that marks an event-time column: its watermark delay in ms.
 pub const WATERMARK_DELAY_MS: &str = "spark.watermarkDelayMs";
@@ -104,24 +105,6 @@ impl UserDefinedLogicalNodeCore for Generate {
         needed.sort_unstable();
         needed.dedup();
         Some(vec![needed])
-    }
-}
-
-/// A length of time as Spark's `CalendarInterval`: months, days and µs are kept apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Default)]
-pub struct CalendarInterval {
-    /// Months.
-    pub months: i32,
-    /// Days.
-    pub days: i32,
-    /// Microseconds.
-    pub micros: i64,
-}
-
-impl CalendarInterval {
-    /// In ms, a month counted as 31 days as Spark does for watermark delays.
-    pub fn delay_ms(&self) -> i64 {
-        self.micros / 1000 + (i64::from(self.days) + i64::from(self.months) * 31) * 86_400_000
     }
 }
 

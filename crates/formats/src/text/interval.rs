@@ -7,7 +7,7 @@ use super::day_time::{MICROS_PER_DAY, MICROS_PER_SECOND};
 use super::number::trim_all;
 
 /// Months, days and microseconds, which do not convert into one another: a month has 28 to 31 days, a day 23 to 25 hours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Hash, Default)]
 pub struct CalendarInterval {
     /// Months, years folded in.
     pub months: i32,
@@ -24,6 +24,11 @@ impl CalendarInterval {
             return None;
         }
         i64::from(self.days).checked_mul(MICROS_PER_DAY)?.checked_add(self.micros)
+    }
+
+    /// In ms, a month counted as 31 days as Spark does for watermark delays.
+    pub fn delay_ms(&self) -> i64 {
+        self.micros / 1000 + (i64::from(self.days) + i64::from(self.months) * 31) * 86_400_000
     }
 }
 

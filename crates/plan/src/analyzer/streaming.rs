@@ -151,8 +151,7 @@ fn is_event_time(data_type: &DataType) -> bool {
 
 /// The delay of a watermark.
 fn parse_delay(text: &str) -> Result<CalendarInterval, SparkError> {
-    let parsed = interval::parse(text).map_err(|_| interval::cannot_parse(text))?;
-    let delay = CalendarInterval { months: parsed.months, days: parsed.days, micros: parsed.micros };
+    let delay = interval::parse(text).map_err(|_| interval::cannot_parse(text))?;
     // Spark tests the interval with a month of 31 days and the sign of the sum.
     let months_us = i128::from(delay.months) * 31 * 86_400_000_000;
     let total_us = months_us + i128::from(delay.days) * 86_400_000_000 + i128::from(delay.micros);

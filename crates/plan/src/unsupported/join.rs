@@ -65,7 +65,7 @@ fn check_two_streams(join: &Join, mode: OutputMode) -> Result<(), SparkError> {
             return Err(legacy(format!(
                 "{name} join between two streaming DataFrames/Datasets is not supported in {} output mode, only in Append and \
                  Update output modes;",
-                mode.capital()
+                mode
             )));
         }
         JoinType::Inner => return Ok(()),
@@ -73,7 +73,7 @@ fn check_two_streams(join: &Join, mode: OutputMode) -> Result<(), SparkError> {
             return Err(legacy(format!(
                 "{name} join between two streaming DataFrames/Datasets is not supported in {} output mode, only in Append output \
                  mode;",
-                mode.capital()
+                mode
             )));
         }
         _ => {}

@@ -19,35 +19,7 @@ use crate::nodes::{Deduplicate, EventTime, SessionAggregate};
 use crate::resolved::ResolvedPlan;
 use streams::{has_event_time, is_streaming, node};
 
-/// What a query gives to its sink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputMode {
-    /// New rows that will not change any more.
-    Append,
-    /// Rows that are new or have changed.
-    Update,
-    /// All rows of the result.
-    Complete,
-}
-
-impl OutputMode {
-    /// As messages name it in the middle of a sentence.
-    fn lower(self) -> &'static str {
-        match self {
-            OutputMode::Append => "append",
-            OutputMode::Update => "update",
-            OutputMode::Complete => "complete",
-        }
-    }
-
-    fn capital(self) -> &'static str {
-        match self {
-            OutputMode::Append => "Append",
-            OutputMode::Update => "Update",
-            OutputMode::Complete => "Complete",
-        }
-    }
-}
+pub use millstream_formats::output_mode::OutputMode;
 
 /// Fails if a streaming query cannot run this plan.
 ///
@@ -133,10 +105,10 @@ fn unsupported_mode(mode: OutputMode, operation: &str) -> SparkError {
         format!(
             "Invalid streaming output mode: {}. This output mode is not supported for {operation} on streaming \
              DataFrames/DataSets.",
-            mode.lower()
+            mode.name()
         ),
     )
-    .with("outputMode", mode.lower())
+    .with("outputMode", mode.name())
     .with("operation", operation)
 }
 
