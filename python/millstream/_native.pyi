@@ -1,10 +1,22 @@
 """The engine and its Spark Connect server, in this process."""
 
 import os
+from typing import Any
 
 __version__: str
 SPARK_VERSION: str
 """The version of Spark whose behaviour programs find."""
+
+class CombineStage:
+    """Lines through recognised functions into pairs, and the values of each key merged; see ``millstream.jobs.pure``.
+
+    ``steps`` are pairs of a kind (``map``, ``flatMap``, ``filter``, ``mapValues``) and an expression. Raises
+    ``ValueError`` for expressions it does not know.
+    """
+
+    def __init__(self, steps: list[tuple[str, tuple[Any, ...]]], merge: tuple[Any, ...]) -> None: ...
+    def run(self, text: bytes) -> list[tuple[Any, Any]] | None:
+        """Return the pairs of the lines of a text, by first appearance of their keys; None if only Python can tell."""
 
 class Server:
     """An engine and its server; both run until :meth:`stop`.

@@ -6,6 +6,7 @@
 // The macros of `pyo3` make items of their own.
 #![allow(missing_docs, reason = "documented in `python/millstream/_native.pyi`")]
 
+mod lambda;
 mod log;
 mod server;
 
@@ -19,6 +20,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     log::start();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("SPARK_VERSION", millstream_connect::SPARK_VERSION)?;
+    module.add_class::<lambda::CombineStage>()?;
     module.add_class::<server::Server>()?;
     module.add_function(wrap_pyfunction!(log::set_log_level, module)?)?;
     Ok(())
