@@ -23,6 +23,10 @@ terminal. Ctrl-C interrupts the program and stops its queries.
 
 The program needs no change: SparkSession.builder…getOrCreate() gives a session of this engine, whatever master it
 names.
+
+With --on the same program runs on a real Spark instead, by a full PySpark of this machine (and Java): on the cluster
+of spark://HOST:PORT, or in one JVM with local[N]. A streaming query goes on from the checkpoint it left here, and comes
+back from there.
 """
 
 SHELL = """\
@@ -48,6 +52,10 @@ def parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run a program", description=RUN, formatter_class=raw)
     _engine_arguments(run)
+    run.add_argument("--on", metavar="MASTER", type=_master, help="a real Spark: spark://HOST:PORT or local[N]")
+    run.add_argument(
+        "--python", metavar="PYTHON", help="with --on: a Python that has a full pyspark (default: this one)"
+    )
     run.add_argument("script", metavar="SCRIPT", help="a Python file, or a directory or zip with a __main__.py")
     run.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="arguments of the program")
 
@@ -84,11 +92,29 @@ def _port(text: str) -> int:
     return port
 
 
+def _master(text: str) -> str:
+    from millstream import on_spark
+
+    try:
+        return on_spark.master(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def main(argv: list[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
-    options = parser().parse_args(sys.argv[1:] if argv is None else argv)
+    arguments = parser()
+    options = arguments.parse_args(sys.argv[1:] if argv is None else argv)
     # Imported here: `run` must not pay for `shell`, nor the other way round.
+    if options.command == "run" and options.on is not None:
+        from millstream import on_spark
+
+        if options.port:
+            arguments.error("--port belongs to the embedded engine, which does not run with --on")
+        return on_spark.run(options.script, options.args, options.on, options.python, options.warehouse)
     if options.command == "run":
+        if options.python is not None:
+            arguments.error("--python belongs to --on")
         from millstream import run
 
         return run.run(options.script, options.args, port=options.port, warehouse=options.warehouse)

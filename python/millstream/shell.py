@@ -14,7 +14,7 @@ import types
 
 from millstream._native import __version__
 from millstream.embedded import start_or_exit
-from millstream.run import flush_lines
+from millstream.program import flush_lines
 
 HISTORY = os.path.join(os.path.expanduser("~"), ".millstream_history")
 HISTORY_LINES_MAX = 10_000
