@@ -2,6 +2,9 @@
 
     check.py --millstream BIN/millstream --spark SPARK_VENV/bin/python [--cluster] [--queries NAMES]
 
+The Spark is one JVM, or with --cluster a standalone cluster of two workers on this machine; ``millstream run --on``
+starts the queries on it.
+
 The queries of ``queries.py`` run over three rounds of input, each round on one of the engines, from the checkpoint that
 the round before left: on each engine alone, and handed over after every round in both directions. In every round of
 every order must be the same:
@@ -24,6 +27,7 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
+from cluster import DRIVER_SETTINGS, Cluster
 from rounds import ROUNDS, feed
 
 HERE = Path(__file__).parent
@@ -153,6 +157,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--millstream", required=True)
     parser.add_argument("--spark", required=True, help="a Python with pyspark 4.2, and Java 17 beside it")
+    parser.add_argument("--cluster", action="store_true", help="a standalone cluster in place of one JVM")
     parser.add_argument("--queries", help="names, separated by commas; all without it")
     parser.add_argument("--orders", default=",".join(ORDERS), help="which of them; the first is what others must equal")
     parser.add_argument("--keep", help="a directory for the checkpoints, which stay there")
@@ -169,12 +174,16 @@ def main():
     with ExitStack() as stack:
         directory = Path(options.keep or stack.enter_context(tempfile.TemporaryDirectory())).resolve()
         directory.mkdir(parents=True, exist_ok=True)
-        spark = {"PYSPARK_SUBMIT_ARGS": "--driver-memory 1g --conf spark.ui.enabled=false pyspark-shell"}
+        settings, master = {"spark.ui.enabled": "false", "spark.driver.memory": "1g"}, "local[2]"
+        if options.cluster:
+            master = stack.enter_context(Cluster(options.spark, directory)).url
+            settings |= DRIVER_SETTINGS
+        submit = " ".join(f"--conf {key}={value}" for key, value in settings.items()) + " pyspark-shell"
+        run = [options.millstream, "run"]
+        on_spark = [*run, "--on", master, "--python", options.spark]
         engines = {
-            "M": stack.enter_context(Engine([options.millstream, "run"], {}, directory / "millstream.log")),
-            "S": stack.enter_context(
-                Engine([options.spark], {"HANDOVER_MASTER": "local[2]", **spark}, directory / "spark.log")
-            ),
+            "M": stack.enter_context(Engine(run, {}, directory / "millstream.log")),
+            "S": stack.enter_context(Engine(on_spark, {"PYSPARK_SUBMIT_ARGS": submit}, directory / "spark.log")),
         }
         different, entries = check(names, engines, directory, orders)
     print(f"{len(names)} queries, {len(orders)} orders of engines, {entries} entries of state compared")

@@ -1,6 +1,6 @@
 """Runs queries on whichever engine executes it, as told line by line on standard input.
 
-    millstream run worker.py        or        python worker.py        (with PySpark)
+    millstream run worker.py        or        millstream run --on MASTER worker.py
 
 ``{"run": [NAMES], "base": DIR, "round": N}`` runs queries of ``queries.py`` over the files there are in DIR, each to
 the end of its input, from its checkpoint DIR/checkpoint-NAME; their console tables follow a line ``@@ NAME``, an error
@@ -9,7 +9,6 @@ stands on a line ``@! TEXT``. ``{"state": [DIRS]}`` reads checkpoints by the dat
 """
 
 import json
-import os
 import re
 import sys
 from functools import cached_property
@@ -85,9 +84,7 @@ def bare(column):
 
 
 def main():
-    master = os.environ.get("HANDOVER_MASTER")
-    builder = SparkSession.builder.appName("handover")
-    spark = (builder.master(master) if master else builder).getOrCreate()
+    spark = SparkSession.builder.appName("handover").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     for line in sys.stdin:
         command = json.loads(line)
