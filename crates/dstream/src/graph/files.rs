@@ -1,0 +1,155 @@
+//! A source of the files that appear in a directory.
+//!
+//! A batch takes the files whose modification time is at most its own time, later than the start of the source (if only new files are
+//! wanted) and within the last `remember` span, and that no batch of that span has taken. The path may be a pattern of directories.
+//! Files whose name begins with a dot are left out; directories below are not searched.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use parking_lot::Mutex;
+
+use super::operator::SourceProgress;
+use super::{At, Operator};
+use crate::{Datasets, Span, StreamError, Time};
+
+/// Makes the dataset of the files of a batch.
+pub(crate) type FilesFn<B> = Box<dyn Fn(&B, &[PathBuf]) -> Result<<B as Datasets>::Dataset, StreamError> + Send + Sync>;
+
+/// Which files a directory stream takes.
+pub struct FileSelection {
+    /// Directory, or a pattern of directories.
+    pub directory: String,
+    /// Only files that appear after the start; otherwise also what is there and not older than the span that is remembered.
+    pub new_files_only: bool,
+    /// Whether a path is wanted. `None`: all whose name does not begin with a dot.
+    pub filter: Option<Box<dyn Fn(&Path) -> bool + Send + Sync>>,
+}
+
+impl FileSelection {
+    /// New files of a directory whose names do not begin with a dot.
+    pub fn new(directory: impl Into<String>) -> Self {
+        FileSelection { directory: directory.into(), new_files_only: true, filter: None }
+    }
+}
+
+pub(crate) struct FileStream<B: Datasets> {
+    selection: FileSelection,
+    read: FilesFn<B>,
+    remember: Span,
+    state: Mutex<Taken>,
+}
+
+struct Taken {
+    /// Files that are not newer than this are never taken.
+    ignore_until: Time,
+    by_batch: BTreeMap<Time, Vec<PathBuf>>,
+    recent: HashSet<PathBuf>,
+}
+
+impl<B: Datasets> FileStream<B> {
+    /// `remember_least`: `spark.streaming.fileStream.minRememberDuration`.
+    pub fn new(selection: FileSelection, read: FilesFn<B>, interval: Span, remember_least: Span, now: Time) -> Self {
+        let ignore_until = if selection.new_files_only { now } else { Time::from_ms(0) };
+        let state = Taken { ignore_until, by_batch: BTreeMap::new(), recent: HashSet::new() };
+        FileStream { selection, read, remember: interval.at_least(remember_least), state: Mutex::new(state) }
+    }
+
+    fn find(&self, batch: Time) -> Vec<PathBuf> {
+        let state = self.state.lock();
+        let ignore_until = state.ignore_until.max(batch - self.remember);
+        let mut found = Vec::new();
+        for directory in self.directories() {
+            // A directory may vanish or be closed to us for a while: the next batch looks again.
+            let entries = match std::fs::read_dir(&directory) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    tracing::warn!(%error, directory = %directory.display(), "cannot look for new files");
+                    continue;
+                }
+            };
+            let files = entries.flatten().filter(|entry| self.wanted(entry, batch, ignore_until));
+            found.extend(files.map(|entry| entry.path()).filter(|path| !state.recent.contains(path)));
+        }
+        found.sort();
+        found
+    }
+
+    fn directories(&self) -> Vec<PathBuf> {
+        let path = self.selection.directory.strip_prefix("file://").unwrap_or(&self.selection.directory);
+        let path = path.strip_prefix("file:").unwrap_or(path);
+        let is_pattern = path.contains(['*', '?', '[', '{']);
+        let directories = if is_pattern {
+            glob::glob(path).map(|paths| paths.flatten().collect()).unwrap_or_default()
+        } else {
+            vec![PathBuf::from(path)]
+        };
+        directories.into_iter().filter(|path| path.is_dir()).collect()
+    }
+
+    fn wanted(&self, entry: &std::fs::DirEntry, batch: Time, ignore_until: Time) -> bool {
+        let path = entry.path();
+        let by_name = match &self.selection.filter {
+            Some(filter) => filter(&path),
+            None => !entry.file_name().to_string_lossy().starts_with('.'),
+        };
+        if !by_name {
+            return false;
+        }
+        // Follows links, as a reader would.
+        let Ok(metadata) = std::fs::metadata(&path) else { return false };
+        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified = Time::from_ms(modified.map_or(0, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)));
+        metadata.is_file() && modified > ignore_until && modified <= batch
+    }
+}
+
+impl<B: Datasets> Operator<B> for FileStream<B> {
+    fn class_name(&self) -> &'static str {
+        "FileInputDStream"
+    }
+
+    fn compute(&self, at: &At<'_, B>) -> Result<Option<B::Dataset>, StreamError> {
+        let files = self.find(at.time());
+        {
+            let mut state = self.state.lock();
+            state.recent.extend(files.iter().cloned());
+            state.by_batch.insert(at.time(), files.clone());
+        }
+        let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+        at.report_input(0, (!names.is_empty()).then(|| names.join("\n")));
+        (self.read)(at.datasets(), &files).map(Some)
+    }
+
+    fn remember_least(&self) -> Option<Span> {
+        Some(self.remember)
+    }
+
+    fn forget_until(&self, time: Time) {
+        let mut state = self.state.lock();
+        let kept = state.by_batch.split_off(&(time + Span::from_ms(1)));
+        let old = std::mem::replace(&mut state.by_batch, kept);
+        for path in old.into_values().flatten() {
+            state.recent.remove(&path);
+        }
+    }
+
+    fn progress(&self) -> Option<SourceProgress> {
+        let state = self.state.lock();
+        let batches = state.by_batch.iter().map(|(time, files)| (*time, files.clone())).collect();
+        Some(SourceProgress { since: state.ignore_until, batches })
+    }
+
+    fn restore(&self, datasets: &B, progress: SourceProgress) -> Result<Vec<(Time, B::Dataset)>, StreamError> {
+        let mut state = self.state.lock();
+        state.ignore_until = progress.since;
+        let mut restored = Vec::new();
+        for (time, files) in progress.batches {
+            restored.push((time, (self.read)(datasets, &files)?));
+            state.recent.extend(files.iter().cloned());
+            state.by_batch.insert(time, files);
+        }
+        Ok(restored)
+    }
+}

@@ -1,0 +1,381 @@
+//! Batches by the clock: one thread makes them, others run their output operations.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{JoinHandle, ThreadId};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::checkpoint::Writer;
+use crate::clock::Stop;
+use crate::context::Shared;
+use crate::graph::OutputJob;
+use crate::listener::{BatchInfo, Event, InputInfo, OutputInfo};
+use crate::{Datasets, StreamError, Time};
+
+/// Output operations that wait and that run.
+///
+/// The queue has no bound: a late batch is never left out. What a batch holds is bounded by its receivers.
+pub(crate) struct Scheduler<B: Datasets> {
+    jobs: Mutex<Jobs<B>>,
+    changed: Condvar,
+    /// Batches that are made and not done.
+    sets: Mutex<BTreeMap<Time, Arc<JobSet>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    worker_ids: Mutex<Vec<ThreadId>>,
+    generator: Mutex<Option<JoinHandle<()>>>,
+    /// Ends the making of batches at once.
+    stop: Stop,
+    /// Ends it after the next batch.
+    last: Mutex<bool>,
+}
+
+struct Jobs<B: Datasets> {
+    queue: VecDeque<Job<B>>,
+    running: usize,
+    closed: bool,
+}
+
+struct Job<B: Datasets> {
+    set: Arc<JobSet>,
+    job: OutputJob<B>,
+}
+
+/// The output operations of one batch.
+struct JobSet {
+    time: Time,
+    inputs: Vec<InputInfo>,
+    submitted: Time,
+    progress: Mutex<Progress>,
+}
+
+struct Progress {
+    started: Option<Time>,
+    ended: Option<Time>,
+    outputs: Vec<OutputInfo>,
+}
+
+impl JobSet {
+    fn info(&self) -> BatchInfo {
+        let progress = self.progress.lock();
+        BatchInfo {
+            time: self.time,
+            inputs: self.inputs.clone(),
+            submitted: self.submitted,
+            started: progress.started,
+            ended: progress.ended,
+            outputs: progress.outputs.clone(),
+        }
+    }
+}
+
+impl<B: Datasets> Default for Scheduler<B> {
+    fn default() -> Self {
+        Scheduler {
+            jobs: Mutex::new(Jobs { queue: VecDeque::new(), running: 0, closed: false }),
+            changed: Condvar::new(),
+            sets: Mutex::default(),
+            threads: Mutex::default(),
+            worker_ids: Mutex::default(),
+            generator: Mutex::default(),
+            stop: Stop::default(),
+            last: Mutex::new(false),
+        }
+    }
+}
+
+/// How long queued output operations may go on after a stop that is not graceful.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+/// How long a graceful stop waits for them.
+const GRACEFUL_MAX: Duration = Duration::from_secs(3600);
+
+impl<B: Datasets> Scheduler<B> {
+    /// Times of the batches that are made and not done.
+    pub fn pending(&self) -> Vec<Time> {
+        self.sets.lock().keys().copied().collect()
+    }
+
+    fn called_by_worker(&self) -> bool {
+        self.worker_ids.lock().contains(&std::thread::current().id())
+    }
+
+    /// No further batch is made. If `after_next`, one more is.
+    pub fn stop_generating(&self, after_next: bool) {
+        if after_next {
+            *self.last.lock() = true;
+        } else {
+            self.stop.set();
+        }
+        let Some(thread) = self.generator.lock().take() else { return };
+        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+            tracing::error!("the thread that makes batches panicked");
+        }
+    }
+
+    /// Ends the threads that run output operations, when all queued ones are done or time is up. True if all were done.
+    pub fn stop_running(&self, gracefully: bool, cancel: impl FnOnce()) -> bool {
+        let deadline = Instant::now() + if gracefully { GRACEFUL_MAX } else { STOP_GRACE };
+        let own = usize::from(self.called_by_worker());
+        let mut jobs = self.jobs.lock();
+        jobs.closed = true;
+        self.changed.notify_all();
+        if own == 1 {
+            // The caller is an output operation: what is queued behind it cannot run before it returns.
+            if !gracefully {
+                jobs.queue.clear();
+            }
+            return false;
+        }
+        while (jobs.running > 0 || !jobs.queue.is_empty()) && Instant::now() < deadline {
+            self.changed.wait_until(&mut jobs, deadline);
+        }
+        let done = jobs.running == 0 && jobs.queue.is_empty();
+        jobs.queue.clear();
+        drop(jobs);
+        if done {
+            for thread in self.threads.lock().drain(..) {
+                if thread.join().is_err() {
+                    tracing::error!("a thread of output operations panicked");
+                }
+            }
+        } else {
+            cancel();
+        }
+        done
+    }
+
+    fn next_job(&self) -> Option<Job<B>> {
+        let mut jobs = self.jobs.lock();
+        loop {
+            if let Some(job) = jobs.queue.pop_front() {
+                jobs.running += 1;
+                return Some(job);
+            }
+            if jobs.closed {
+                return None;
+            }
+            self.changed.wait(&mut jobs);
+        }
+    }
+
+    fn job_done(&self) {
+        self.jobs.lock().running -= 1;
+        self.changed.notify_all();
+    }
+}
+
+impl<B: Datasets> Shared<B> {
+    /// Starts the threads that run output operations.
+    pub(crate) fn start_workers(self: &Arc<Self>, count: usize) -> Result<(), StreamError> {
+        for _ in 0..count.max(1) {
+            let shared = Arc::clone(self);
+            let thread = spawn("stream-jobs", move || {
+                while let Some(job) = shared.scheduler.next_job() {
+                    shared.run(job);
+                    shared.scheduler.job_done();
+                }
+            })?;
+            self.scheduler.worker_ids.lock().push(thread.thread().id());
+            self.scheduler.threads.lock().push(thread);
+        }
+        Ok(())
+    }
+
+    /// Starts the thread that makes batches, from `first` on.
+    pub(crate) fn start_generating(self: &Arc<Self>, first: Time) -> Result<(), StreamError> {
+        let shared = Arc::clone(self);
+        let thread = spawn("stream-batches", move || {
+            let mut time = first;
+            while shared.clock.wait_until(time, &shared.scheduler.stop) {
+                let last = *shared.scheduler.last.lock();
+                shared.generate(time);
+                if last {
+                    return;
+                }
+                time = time + shared.interval;
+            }
+        })?;
+        *self.scheduler.generator.lock() = Some(thread);
+        Ok(())
+    }
+
+    fn generate(&self, time: Time) {
+        if let Err(error) = self.try_generate(time) {
+            tracing::error!(%error, batch = time.as_ms(), "cannot make a batch");
+            self.waiter.fail(error);
+        }
+        self.write_checkpoint(time);
+    }
+
+    /// Makes a batch and queues its output operations.
+    pub(crate) fn try_generate(&self, time: Time) -> Result<(), StreamError> {
+        self.tracker.allot(time)?;
+        let made = catch_unwind(AssertUnwindSafe(|| self.graph.generate_jobs(time)));
+        let jobs = made.unwrap_or_else(|payload| Err(StreamError::panic(payload.as_ref())))?;
+        let inputs = self.graph.take_inputs(time);
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let outputs = jobs.iter().map(|job| OutputInfo {
+            batch: time,
+            id: job.index,
+            name: job.output.name.clone(),
+            description: job.output.description.clone(),
+            started: None,
+            ended: None,
+            failure: None,
+        });
+        let progress = Progress { started: None, ended: None, outputs: outputs.collect() };
+        let set = JobSet { time, inputs, submitted: self.clock.now(), progress: Mutex::new(progress) };
+        let set = Arc::new(set);
+        self.listeners.post(Event::BatchSubmitted(set.info()));
+        self.scheduler.sets.lock().insert(time, Arc::clone(&set));
+        let mut queue = self.scheduler.jobs.lock();
+        queue.queue.extend(jobs.into_iter().map(|job| Job { set: Arc::clone(&set), job }));
+        self.scheduler.changed.notify_all();
+        Ok(())
+    }
+
+    fn run(&self, job: Job<B>) {
+        let Job { set, job } = job;
+        self.note_start(&set, job.index);
+        let action = Arc::clone(&job.output.action);
+        let result = catch_unwind(AssertUnwindSafe(|| action(set.time, job.dataset)));
+        let result = result.unwrap_or_else(|payload| Err(StreamError::panic(payload.as_ref())));
+        let done = self.note_end(&set, job.index, result.as_ref().err());
+        if done {
+            self.listeners.post(Event::BatchCompleted(set.info()));
+            self.update_rates(&set);
+            self.tracker.release(set.time);
+        }
+        match result {
+            Err(error) => {
+                tracing::error!(%error, batch = set.time.as_ms(), output = job.output.name, "an output operation failed");
+                self.waiter.fail(error);
+            }
+            Ok(()) if done => {
+                self.scheduler.sets.lock().remove(&set.time);
+                self.finish_batch(set.time);
+            }
+            Ok(()) => {}
+        }
+    }
+
+    fn note_start(&self, set: &JobSet, index: usize) {
+        let now = self.clock.now();
+        let mut progress = set.progress.lock();
+        let first = progress.started.is_none();
+        progress.started.get_or_insert(now);
+        let output = progress.outputs.iter_mut().find(|output| output.id == index).map(|output| {
+            output.started = Some(now);
+            output.clone()
+        });
+        drop(progress);
+        if first {
+            self.listeners.post(Event::BatchStarted(set.info()));
+        }
+        if let Some(output) = output {
+            self.listeners.post(Event::OutputOperationStarted(output));
+        }
+    }
+
+    /// True if it was the last output operation of its batch.
+    fn note_end(&self, set: &JobSet, index: usize, error: Option<&StreamError>) -> bool {
+        let now = self.clock.now();
+        let mut progress = set.progress.lock();
+        let output = progress.outputs.iter_mut().find(|output| output.id == index).map(|output| {
+            output.ended = Some(now);
+            output.failure = error.map(ToString::to_string);
+            output.clone()
+        });
+        let done = progress.outputs.iter().all(|output| output.ended.is_some());
+        if done {
+            progress.ended = Some(now);
+        }
+        drop(progress);
+        if let Some(output) = output {
+            self.listeners.post(Event::OutputOperationCompleted(output));
+        }
+        done
+    }
+
+    fn update_rates(&self, set: &JobSet) {
+        let mut estimators = self.estimators.lock();
+        let info = set.info();
+        let (Some(ended), Some(processing), Some(scheduling)) =
+            (info.ended, info.processing_delay(), info.scheduling_delay())
+        else {
+            return;
+        };
+        for input in &info.inputs {
+            let Some(estimator) = estimators.get_mut(&input.input) else { continue };
+            if let Some(rate) = estimator.compute(ended, input.records, processing, scheduling) {
+                self.tracker.set_rate(input.input, rate);
+            }
+        }
+    }
+
+    /// Saves what a checkpoint shall hold, lets go of what is no longer needed, and writes the checkpoint.
+    fn finish_batch(&self, time: Time) {
+        let saved = catch_unwind(AssertUnwindSafe(|| self.save_marked(time)));
+        let saved = saved.unwrap_or_else(|payload| Err(StreamError::panic(payload.as_ref())));
+        if let Err(error) = saved {
+            tracing::error!(%error, batch = time.as_ms(), "cannot save a dataset for the checkpoint");
+            self.waiter.fail(error);
+        }
+        {
+            let _generation = self.graph.generation.lock();
+            self.graph.clear_metadata(time);
+        }
+        // The blocks of a batch may be asked for as long as any source is remembered.
+        let until = time - self.graph.remember_max_of_inputs();
+        if let Err(error) = self.tracker.forget_until(until) {
+            tracing::error!(%error, "cannot clean the write-ahead log");
+        }
+        self.write_checkpoint(time);
+    }
+
+    fn save_marked(&self, time: Time) -> Result<(), StreamError> {
+        let Some(directory) = self.writer.lock().as_ref().map(|writer| writer.directory.clone()) else {
+            return Ok(());
+        };
+        for node in self.graph.nodes() {
+            let marked: Vec<(Time, B::Dataset)> = {
+                let mut state = node.state.lock();
+                let (now, later) = std::mem::take(&mut state.to_save).into_iter().partition(|marked| *marked <= time);
+                state.to_save = later;
+                let now: Vec<Time> = now;
+                now.into_iter().filter_map(|time| Some((time, state.generated.get(&time)?.clone()))).collect()
+            };
+            for (time, dataset) in marked {
+                let name = Writer::save(&directory, self.graph.datasets.as_ref(), node.id.0, time, &dataset)?;
+                let mut state = node.state.lock();
+                if state.generated.contains_key(&time) {
+                    state.saved.insert(time, name);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn write_checkpoint(&self, time: Time) {
+        let _generation = self.graph.generation.lock();
+        let mut writer = self.writer.lock();
+        let Some(writer) = writer.as_mut() else { return };
+        let zero = self.graph.zero.get().copied().unwrap_or(time);
+        if !(time - zero).is_multiple_of(writer.interval) {
+            return;
+        }
+        // Batches that are made while this is written are not in it: they are made again from the checkpoint's time on.
+        if let Err(error) = writer.write(&self.graph, time, self.scheduler.pending()) {
+            tracing::error!(%error, batch = time.as_ms(), "cannot write a checkpoint");
+        }
+    }
+}
+
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StreamError> {
+    let failed = |e: std::io::Error| StreamError::IllegalState(format!("Cannot start the thread `{name}`: {e}"));
+    std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(failed)
+}
