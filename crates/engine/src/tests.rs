@@ -393,5 +393,8 @@ fn a_checkpoint_with_other_sources_is_refused() {
     let text = std::fs::read_to_string(&log).unwrap();
     std::fs::write(&log, format!("{text}\n5")).unwrap();
     let error = world.start(Trigger::AvailableNow).await_termination(None).unwrap_err();
+    assert!(error.to_string().contains("offsets/0 is damaged"), "{error}");
+    std::fs::remove_file(log.with_file_name(".0.crc")).unwrap();
+    let error = world.start(Trigger::AvailableNow).await_termination(None).unwrap_err();
     assert!(error.to_string().contains("There are [2] sources in the checkpoint"), "{error}");
 }

@@ -1,9 +1,8 @@
 //! How files of a checkpoint are written, read and removed: whole, named in every error, and by Spark's rules.
 //!
 //! A file is written to `.<name>.<uuid>.tmp` beside it and renamed, so that it exists whole or not at all; with
-//! [`Writer::fsync`] it is synced before and its directory after, so that it survives a power cut. Hadoop's side files
-//! (`.<name>.crc`) are not written, and removed before the file they belong to is replaced or removed: one left behind
-//! without its file stops Spark.
+//! [`Writer::fsync`] it is synced before and its directory after, so that it survives a power cut. Its checksums lie beside it
+//! ([`crate::side_file`]) and are looked at when it is read, so that no file counts for what it is not.
 //!
 //! Fail points (cargo feature `failpoints`), for each role a writer names: `<role>::create`, `::write`, `::sync`, `::rename`,
 //! `::sync_dir`, `::link`, `::remove`. They are called before the step; one set to `return` makes it fail with an I/O error.
@@ -13,6 +12,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::condition::{ExceptionClass, SparkError};
+use crate::side_file::{self, Checked, side_path};
 
 /// Why a file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -98,9 +98,21 @@ impl From<FileError> for SparkError {
 /// The whole content of a file.
 ///
 /// # Errors
-/// If it does not exist or cannot be read.
+/// If it does not exist, cannot be read, or is not what its side file says.
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    fs::read(path).map_err(|e| FileError::io(path, "read", e))
+    let content = fs::read(path).map_err(|e| FileError::io(path, "read", e))?;
+    match side_file::check(path, &content) {
+        Checked::Different { at } => {
+            let side = side_path(path).unwrap_or_default();
+            let reason = format!(
+                "its {} bytes are not those of its checksums from byte {at} on; if the change was meant, remove {}",
+                content.len(),
+                side.display()
+            );
+            Err(FileError::damaged(path, reason))
+        }
+        _ => Ok(content),
+    }
 }
 
 /// The whole content of a text file.
@@ -130,10 +142,13 @@ pub fn names(dir: &Path) -> Result<Vec<String>, FileError> {
     Ok(names)
 }
 
-/// The side file of Hadoop that belongs to a file: `.<name>.crc`.
-fn crc_path(path: &Path) -> Option<PathBuf> {
-    let name = path.file_name()?.to_str()?;
-    Some(path.with_file_name(format!(".{name}.crc")))
+/// Writes the checksums of a file. A file is as good without, so failing to is no fault, but half of them must not stay.
+fn write_side_file(path: &Path, content: &[u8]) {
+    if let Some(side) = side_path(path)
+        && fs::write(&side, side_file::encode(content)).is_err()
+    {
+        let _ = fs::remove_file(&side);
+    }
 }
 
 fn io_step(path: &Path, action: &'static str, step: impl FnOnce() -> io::Result<()>) -> Result<(), FileError> {
@@ -177,7 +192,7 @@ impl Writer {
     /// If a step fails; the file is then as it was before, or (if only the directory could not be synced) new.
     pub fn replace(&self, path: &Path, content: &[u8]) -> Result<(), FileError> {
         let temporary = self.write_temporary(path, content)?;
-        self.finish(path, &temporary, |temporary| fs::rename(temporary, path))
+        self.finish(path, &temporary, content, |temporary| fs::rename(temporary, path))
     }
 
     /// Gives the content of `existing` a second name, `path`, which may exist: no new file, and so many times faster than
@@ -188,7 +203,7 @@ impl Writer {
     pub fn link(&self, existing: &Path, path: &Path) -> Result<(), FileError> {
         let linked = fail_point(self.role, "link").and_then(|()| match fs::hard_link(existing, path) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                remove_if_exists(crc_path(path).as_deref())?;
+                remove_if_exists(side_path(path).as_deref())?;
                 fs::remove_file(path).and_then(|()| fs::hard_link(existing, path))
             }
             linked => linked,
@@ -203,7 +218,7 @@ impl Writer {
     /// [`FileError::Exists`], also if another process was first; otherwise as [`Writer::replace`].
     pub fn create(&self, path: &Path, content: &[u8]) -> Result<(), FileError> {
         let temporary = self.write_temporary(path, content)?;
-        self.finish(path, &temporary, |temporary| {
+        self.finish(path, &temporary, content, |temporary| {
             // A link, unlike a rename, fails if the name is taken.
             match fs::hard_link(temporary, path) {
                 Err(e) if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => {
@@ -252,9 +267,10 @@ impl Writer {
         &self,
         path: &Path,
         temporary: &Path,
+        content: &[u8],
         rename: impl FnOnce(&Path) -> io::Result<()>,
     ) -> Result<(), FileError> {
-        let renamed = remove_if_exists(crc_path(path).as_deref())
+        let renamed = remove_if_exists(side_path(path).as_deref())
             .and_then(|()| fail_point(self.role, "rename"))
             .and_then(|()| rename(temporary));
         if let Err(source) = renamed {
@@ -265,6 +281,7 @@ impl Writer {
                 _ => FileError::Io { path, action: "rename", source },
             });
         }
+        write_side_file(path, content);
         if self.fsync { self.sync_dir(path) } else { Ok(()) }
     }
 
@@ -280,7 +297,7 @@ impl Writer {
     pub fn remove(&self, path: &Path) -> Result<(), FileError> {
         io_step(path, "remove", || {
             fail_point(self.role, "remove")?;
-            remove_if_exists(crc_path(path).as_deref())?;
+            remove_if_exists(side_path(path).as_deref())?;
             remove_if_exists(Some(path))
         })
     }
@@ -308,7 +325,15 @@ mod tests {
         assert_eq!(read(&path).unwrap(), b"one");
         WRITER.replace(&path, b"three").unwrap();
         assert_eq!(read_text(&path).unwrap(), "three");
-        assert_eq!(names(path.parent().unwrap()).unwrap(), ["7"]);
+        let mut left = names(path.parent().unwrap()).unwrap();
+        left.sort();
+        assert_eq!(left, [".7.crc", "7"]);
+        fs::write(&path, "thrEe").unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("a/b/7 is damaged: its 5 bytes are not those of its checksums from byte 0 on"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -331,7 +356,8 @@ mod tests {
         for step in 0..2 {
             fs::write(&crc, "stale").unwrap();
             if step == 0 { WRITER.create(&path, b"x") } else { WRITER.remove(&path) }.unwrap();
-            assert!(!crc.exists());
+            assert_eq!(crc.exists(), path.exists());
+            assert_ne!(fs::read(&crc).unwrap_or_default(), b"stale");
         }
         assert!(!path.exists());
         WRITER.remove(&path).unwrap();

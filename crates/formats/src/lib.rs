@@ -16,6 +16,7 @@ pub mod pattern;
 pub mod record;
 pub mod row;
 pub mod show;
+pub mod side_file;
 pub mod statefile;
 pub mod text;
 pub mod types;

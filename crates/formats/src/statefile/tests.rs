@@ -64,6 +64,7 @@ fn operator_metadata_of_other_versions_is_refused() {
     metadata.write_if_missing(&path, false).unwrap();
     assert_eq!(OperatorMetadata::read(&path).unwrap(), metadata);
     for (text, unsupported) in [("v2\n{}", true), ("v1\n{}", false), ("", false)] {
+        std::fs::remove_file(path.with_file_name(".metadata.crc")).unwrap_or_default();
         std::fs::write(&path, text).unwrap();
         let error = OperatorMetadata::read(&path).unwrap_err();
         assert_eq!(matches!(error, FileError::Unsupported { .. }), unsupported, "{text}: {error}");
