@@ -8,7 +8,7 @@ PYTHON ?= python3
 SHARED ?= ../shared
 BIN := .venv/bin
 
-.PHONY: build demo test lint conformance doctests bench bench-spark spark-handover clean
+.PHONY: build demo test lint conformance dstreams doctests bench bench-spark spark-handover clean
 
 # A repeat with nothing changed takes seconds: pip and cargo find their work done.
 build: $(BIN)/maturin
@@ -37,6 +37,12 @@ conformance: build
 	$(BIN)/python bench/with_server.py $(BIN)/python $(SHARED)/conformance/runner.py --remote {remote} \
 		--skip-tag python_worker --timeout 60 --report $(CACHE)/conformance.json $(ARGS)
 
+# The corpus of DStream and RDD programs, each in a process of its own.
+dstreams: build
+	@test -d $(SHARED)/dstreams || { echo "$(SHARED)/dstreams is not there: nothing to compare with" >&2; exit 2; }
+	$(BIN)/python $(SHARED)/dstreams/runner.py --launcher "$(abspath $(BIN))/millstream run" \
+		--report $(CACHE)/dstreams.json $(ARGS)
+
 doctests: build
 	@test -f $(SHARED)/tools/connect_doctests.py || { echo "$(SHARED)/tools is not there: nothing to run" >&2; exit 2; }
 	$(BIN)/python bench/with_server.py $(BIN)/python $(SHARED)/tools/connect_doctests.py {remote} \
@@ -46,11 +52,13 @@ bench: build
 	cargo bench --workspace --quiet --profile dev --benches
 	$(BIN)/python bench/word_count.py
 	$(BIN)/python bench/micro_batch.py
+	$(BIN)/python bench/dstream_word_count.py
 
 # The same programs on the real Spark beside it; needs Java 17.
 bench-spark: build $(CACHE)/spark/bin/python
 	$(BIN)/python bench/word_count.py --spark $(CACHE)/spark/bin/python
 	$(BIN)/python bench/micro_batch.py --spark $(CACHE)/spark/bin/python
+	$(BIN)/python bench/dstream_word_count.py --spark $(CACHE)/spark/bin/python
 
 # Queries handed from Millstream to the real Spark and back, from one checkpoint; needs Java 17.
 spark-handover: build $(CACHE)/spark/bin/python

@@ -1,7 +1,8 @@
 """The engine and its Spark Connect server, in this process."""
 
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 __version__: str
 SPARK_VERSION: str
@@ -52,3 +53,78 @@ class Server:
 
 def set_log_level(level: str) -> None:
     """Log from this level of Spark's on (``ALL`` … ``OFF``); raises ``ValueError`` for another word."""
+
+class StreamingGraph:
+    """Streams of RDDs, and what runs them: clock, receivers, windows, state, checkpoints, listeners.
+
+    Streams are numbers. Functions take the time of a batch, in ms since the epoch, and RDDs or ``None``, and give an RDD
+    or ``None``; they are called by threads of the graph. Errors are ``millstream.streaming.failures.StreamFailure``, or
+    what a function has raised.
+    """
+
+    def __init__(self, datasets: object, batch_ms: int, settings: dict[str, str]) -> None:
+        """Take what makes RDDs (``millstream.streaming.datasets.Datasets``), the interval and the settings of Spark."""
+
+    def queue(self, rdds: list[Any], one_at_a_time: bool, default: Any | None) -> int: ...
+    def socket_text(self, host: str, port: int) -> int: ...
+    def text_files(self, directory: str) -> int: ...
+    def record_files(self, directory: str, record_bytes: int) -> int: ...
+    def transformed(self, parent: int, function: Callable[[int, Any], Any]) -> int:
+        """Add a function of one stream; where that has nothing, there is nothing."""
+
+    def transformed_with(self, parent: int, other: int, function: Callable[[int, Any, Any], Any]) -> int:
+        """Add a function of two streams; what has nothing counts as empty."""
+
+    def transformed_all(self, parents: list[int], function: Callable[..., Any]) -> int:
+        """Add a function of several streams; a batch fails if one of them has nothing."""
+
+    def union(self, parents: list[int]) -> int: ...
+    def windowed(self, parent: int, window_ms: int, slide_ms: int) -> int: ...
+    def reduced_window(
+        self,
+        parent: int,
+        add: Callable[[int, Any | None, Any], Any],
+        take_off: Callable[[int, Any, Any], Any],
+        window_ms: int,
+        slide_ms: int,
+    ) -> int:
+        """Add a window that is made from the one before, if it has five slides or more, else anew."""
+
+    def state(self, parent: int, update: Callable[[int, Any | None, Any], Any], initial: Any | None) -> int: ...
+    def for_each(self, parent: int, function: Callable[[int, Any], Any], name: str, description: str) -> None:
+        """Add an output operation, which listeners see under this name."""
+
+    def persist(self, stream: int, level: tuple[bool, bool, bool, bool, int]) -> None: ...
+    def checkpoint_interval(self, stream: int, interval_ms: int) -> None: ...
+    def remember(self, span_ms: int) -> None: ...
+    def slide_ms(self, stream: int) -> int: ...
+    def slice(self, stream: int, from_ms: int, to_ms: int) -> list[Any]: ...
+    def checkpoint(self, directory: str | None) -> None: ...
+    def set_program(self, program: bytes) -> None:
+        """Say what every checkpoint shall hold of the program."""
+
+    def add_listener(self, listener: Callable[[str, dict[str, Any]], None]) -> None:
+        """Call this with each event: the name of the listener's method, and the facts."""
+
+    @property
+    def state_name(self) -> Literal["initialized", "active", "stopped"]: ...
+    def validate(self) -> None:
+        """Check what can be checked before anything is started."""
+
+    def start(self) -> None: ...
+    def stop(self, gracefully: bool) -> None: ...
+    def await_termination(self, timeout_ms: int | None) -> bool:
+        """Return whether it has ended within this time; raise the error of a batch. Ctrl-C ends the wait."""
+
+class StreamingCheckpoint:
+    """A checkpoint that was read."""
+
+    @property
+    def program(self) -> bytes:
+        """What the program has said of itself."""
+
+    def restore(self, datasets: object, settings: dict[str, str]) -> StreamingGraph:
+        """Return a graph that goes on from here once the same streams were added."""
+
+def read_streaming_checkpoint(directory: str) -> StreamingCheckpoint | None:
+    """Read the newest checkpoint in a directory, if there is one."""

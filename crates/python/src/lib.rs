@@ -9,6 +9,9 @@
 mod lambda;
 mod log;
 mod server;
+mod streaming;
+mod streaming_datasets;
+mod streaming_events;
 
 use pyo3::prelude::*;
 
@@ -22,6 +25,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SPARK_VERSION", millstream_connect::SPARK_VERSION)?;
     module.add_class::<lambda::CombineStage>()?;
     module.add_class::<server::Server>()?;
+    module.add_class::<streaming::StreamingCheckpoint>()?;
+    module.add_class::<streaming::StreamingGraph>()?;
+    module.add_function(wrap_pyfunction!(streaming::read_streaming_checkpoint, module)?)?;
     module.add_function(wrap_pyfunction!(log::set_log_level, module)?)?;
     Ok(())
 }
