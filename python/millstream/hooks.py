@@ -3,30 +3,60 @@
 Installed by the launcher before the program begins; nothing of PySpark is imported before the program does so itself.
 When it does:
 
-* ``SparkSession.builder.master(…)`` is accepted and has no effect: the engine is this process;
-* ``spark.sparkContext`` is an object that knows the few things Structured Streaming programs use it for;
-* ``SparkContext``, ``RDD`` and ``pyspark.streaming`` raise an error that says what is missing.
+* ``SparkSession.builder.master(…)`` is accepted: the engine is this process;
+* ``SparkContext``, ``RDD``, ``Broadcast`` and their kin are Millstream's own, by the names PySpark has for them, and
+  ``spark.sparkContext`` is the program's context;
+* ``py4j.protocol`` can be imported where py4j is not installed;
+* ``pyspark.streaming`` raises an error that says what is missing.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import os
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 NO_DSTREAMS = (
-    "{name} is part of Spark's RDD and DStream API, which Millstream does not run yet. "
+    "{name} is part of Spark's DStream API, which Millstream does not run yet. "
     "Structured Streaming programs start from SparkSession.builder.getOrCreate()."
 )
 
-_RDD_NAMES = frozenset(
-    ["SparkContext", "SparkFiles", "RDD", "RDDBarrier", "Broadcast", "StatusTracker", "SparkJobInfo", "SparkStageInfo"]
-)
-_RDD_MODULES = ("pyspark.context", "pyspark.rdd", "pyspark.streaming")
+_NAMES = {
+    "SparkContext": "millstream.context",
+    "SparkFiles": "millstream.files",
+    "RDD": "millstream.rdd",
+    "RDDBarrier": "millstream.rdd",
+    "Broadcast": "millstream.broadcast",
+    "StatusTracker": "millstream.status",
+    "SparkJobInfo": "millstream.status",
+    "SparkStageInfo": "millstream.status",
+    "SparkExecutorInfo": "millstream.status",
+}
+"""Names of the package ``pyspark`` that are Millstream's, and where they are."""
+
+_MODULES = {
+    "pyspark.broadcast": "millstream.broadcast",
+    "pyspark.context": "millstream.context",
+    "pyspark.files": "millstream.files",
+    "pyspark.rdd": "millstream.rdd",
+    "pyspark.status": "millstream.status",
+    "pyspark.core.broadcast": "millstream.broadcast",
+    "pyspark.core.context": "millstream.context",
+    "pyspark.core.files": "millstream.files",
+    "pyspark.core.rdd": "millstream.rdd",
+    "pyspark.core.status": "millstream.status",
+}
+"""Modules of PySpark that are Millstream's."""
+
+_IF_MISSING = {"py4j": None, "py4j.protocol": "millstream.py4j_protocol", "pyspark.core": None}
+"""Modules that are supplied if they are not installed; None stands for an empty package."""
+
+_NOT_YET = ("pyspark.streaming",)
 
 
 def install() -> None:
@@ -35,14 +65,24 @@ def install() -> None:
         sys.meta_path.insert(0, _Finder())
 
 
+def install_in_worker() -> None:
+    """Install the names of the RDD API into a worker process that runs functions of RDDs."""
+    sys.meta_path.insert(0, _Finder())
+
+
 class _Finder(importlib.abc.MetaPathFinder):
     """Lets others find a module and completes it after it was executed."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname in _RDD_MODULES:
+        if fullname in _NOT_YET:
             raise ImportError(NO_DSTREAMS.format(name=fullname), name=fullname)
+        if fullname in _MODULES:
+            return importlib.machinery.ModuleSpec(fullname, _Alias(_MODULES[fullname]))
+        if fullname in _IF_MISSING and importlib.machinery.PathFinder.find_spec(fullname, path) is None:
+            supplied = _IF_MISSING[fullname]
+            return importlib.machinery.ModuleSpec(fullname, _Alias(supplied), is_package=supplied is None)
         complete = _COMPLETIONS.get(fullname)
         if complete is None:
             return None
@@ -50,6 +90,20 @@ class _Finder(importlib.abc.MetaPathFinder):
         if spec is not None and spec.loader is not None:
             spec.loader = _Loader(spec.loader, complete)  # type: ignore[arg-type]
         return spec
+
+
+class _Alias(importlib.abc.Loader):
+    """Gives a module of Millstream under another name, or an empty package."""
+
+    def __init__(self, name: str | None) -> None:
+        self._name = name
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        if self._name is not None:
+            sys.modules[module.__name__] = importlib.import_module(self._name)
 
 
 class _Loader(importlib.abc.Loader):
@@ -72,14 +126,20 @@ class _Loader(importlib.abc.Loader):
 
 
 def _complete_pyspark(module: ModuleType) -> None:
-    def missing(name: str) -> NoReturn:
-        if name in _RDD_NAMES:
-            raise ImportError(NO_DSTREAMS.format(name=name), name="pyspark")
+    exported = list(getattr(module, "__all__", []))
+    # With a full PySpark some of the names are there: its own, which need a JVM.
+    for name in _NAMES:
+        vars(module).pop(name, None)
+
+    def find(name: str) -> Any:
+        if name in _NAMES:
+            value = getattr(importlib.import_module(_NAMES[name]), name)
+            setattr(module, name, value)
+            return value
         raise AttributeError(f"module 'pyspark' has no attribute {name!r}")
 
-    module.__getattr__ = missing  # type: ignore[method-assign]
-    exported = getattr(module, "__all__", [])
-    module.__all__ = [name for name in exported if name in vars(module)]  # type: ignore[attr-defined]
+    module.__getattr__ = find  # type: ignore[method-assign]
+    module.__all__ = [name for name in exported if name in vars(module) or name in _NAMES]  # type: ignore[attr-defined]
 
 
 def _complete_session(module: ModuleType) -> None:

@@ -1,0 +1,95 @@
+"""Serialised values on their way between processes: in memory while small, in a file else.
+
+A block is ``bytes``, or a :class:`FileBlock` that every process of this machine can read. Files live in the directory
+of a context, which ends with it. Who keeps blocks (a shuffle, a cached RDD) drops them by :func:`drop`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pickle
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from pyspark import cloudpickle
+
+INLINE_BYTES = 128 * 1024
+"""Blocks of up to this size travel in messages and stay in the memory of the driver."""
+
+CHUNK_ELEMENTS = 100_000
+"""A partition is serialised in pieces of at most this many elements, so that no piece is without bound."""
+
+_numbers = itertools.count()
+
+
+class FileBlock(NamedTuple):
+    """A range of bytes of a file."""
+
+    path: str
+    offset: int
+    length: int
+
+
+Block = bytes | FileBlock
+
+
+def dumps(value: Any) -> bytes:
+    """Serialise data: as PySpark does, also instances of classes of the program's main module."""
+    return cloudpickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
+
+def read(block: Block) -> bytes:
+    """Return the bytes of a block."""
+    if isinstance(block, FileBlock):
+        with open(block.path, "rb") as file:
+            file.seek(block.offset)
+            return file.read(block.length)
+    return block
+
+
+def load(block: Block) -> Any:
+    """Deserialise a block."""
+    return pickle.loads(read(block))
+
+
+def elements(blocks: Iterable[Block]) -> Iterator[Any]:
+    """Return the elements of blocks that each hold a list, one list in memory at a time."""
+    return itertools.chain.from_iterable(map(load, blocks))
+
+
+class Store:
+    """Makes blocks; the large ones in files of one directory."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+
+    def _new_path(self, kind: str) -> str:
+        return os.path.join(self.directory, f"{kind}-{os.getpid()}-{next(_numbers)}")
+
+    def put(self, data: bytes) -> Block:
+        """Keep bytes as a block."""
+        if len(data) <= INLINE_BYTES:
+            return data
+        return self.put_together([data], "block")[0]
+
+    def put_together(self, datas: list[bytes], kind: str) -> list[Block]:
+        """Keep several pieces as blocks of one file, or all of them in memory."""
+        if sum(map(len, datas)) <= INLINE_BYTES:
+            return list(datas)
+        path, offset, blocks = self._new_path(kind), 0, []
+        with open(path, "wb") as file:
+            for data in datas:
+                file.write(data)
+                blocks.append(FileBlock(path, offset, len(data)))
+                offset += len(data)
+        return blocks
+
+
+def drop(blocks: Iterable[Block | None]) -> None:
+    """Remove the files of blocks; those of one file are removed together."""
+    for path in {block.path for block in blocks if isinstance(block, FileBlock)}:
+        try:
+            os.unlink(path)
+        except OSError:
+            pass  # The directory of the context may have gone before.

@@ -1,0 +1,205 @@
+"""The worker processes of a context: started when first needed, given out one task at a time, replaced if they end.
+
+Threads that run jobs share the workers. A thread that finds none idle is given the next one that becomes idle, in the
+order in which threads came.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+
+_ID = struct.Struct("!i")
+
+
+class Worker:
+    """A worker process, seen from the driver."""
+
+    def __init__(self, sock: socket.socket, pid: int) -> None:
+        self.sock = sock
+        self.pid = pid
+        self.paths: list[str] | None = None
+        """The ``sys.path`` it was told last."""
+        self.forgotten = 0
+        """How many of the context's forgotten broadcast variables it was told."""
+
+
+class Claim:
+    """What a thread waits for workers with; its descriptor is readable when one was given or the job was cancelled."""
+
+    def __init__(self) -> None:
+        self.given: collections.deque[Worker] = collections.deque()
+        self.wanted = 0
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        """Descriptor to wait for."""
+        return self._wake
+
+    def wake(self) -> None:
+        """Make the descriptor readable."""
+        with contextlib.suppress(OSError):
+            os.eventfd_write(self._wake, 1)
+
+    def clear(self) -> None:
+        """Make it unreadable again."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        os.close(self._wake)
+
+
+class Pool:
+    """Up to ``size`` worker processes."""
+
+    def __init__(self, size: int, directory: str, environment: dict[str, str]) -> None:
+        self.size = size
+        self._directory = directory
+        self._environment = environment
+        # Guards all that follows.
+        self._lock = threading.Lock()
+        self._control: socket.socket | None = None
+        self._zygote: subprocess.Popen[bytes] | None = None
+        self._idle: list[Worker] = []
+        self._alive = 0
+        """Workers that are idle or with a thread."""
+        self._claims: collections.deque[Claim] = collections.deque()
+        self._closed = False
+
+    def warm(self) -> None:
+        """Start the process that workers are forked from; returns before it is ready."""
+        with self._lock:
+            self._start()
+
+    def _start(self) -> socket.socket:
+        if self._closed:
+            raise RuntimeError("the pool is closed")
+        if self._control is None:
+            ours, theirs = socket.socketpair()
+            command = [sys.executable, "-m", "millstream.jobs.zygote"]
+            command += [str(theirs.fileno()), str(os.getpid()), self._directory]
+            environment = {**os.environ, **self._environment, "SPARK_PYTHON_RUNTIME": "RDD_WORKER"}
+            with theirs:
+                self._zygote = subprocess.Popen(
+                    command,
+                    pass_fds=[theirs.fileno()],
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=None,
+                )
+            self._control = ours
+        return self._control
+
+    def _fork(self) -> Worker:
+        control = self._start()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(control, [b"F" + bytes(_ID.size)], [theirs.fileno()])
+            pid = self._answer(control)
+        self._alive += 1
+        return Worker(ours, pid)
+
+    def _answer(self, control: socket.socket) -> int:
+        data = control.recv(_ID.size, socket.MSG_WAITALL)
+        if len(data) < _ID.size:
+            self._control = None
+            raise RuntimeError("the process that starts Python workers has ended")
+        return int(_ID.unpack(data)[0])
+
+    def take(self, wanted: int, claim: Claim) -> list[Worker]:
+        """Return up to so many idle workers; those missing are given to the claim when they become idle."""
+        with self._lock:
+            taken = []
+            while len(taken) < wanted and not self._claims:
+                if self._idle:
+                    taken.append(self._idle.pop())
+                elif self._alive < self.size:
+                    taken.append(self._fork())
+                else:
+                    break
+            claim.wanted = wanted - len(taken)
+            if claim.wanted and claim not in self._claims:
+                self._claims.append(claim)
+            return taken
+
+    def give_back(self, worker: Worker) -> None:
+        """Take a worker back that waits for a task."""
+        with self._lock:
+            if self._closed:
+                worker.sock.close()
+                return
+            self._idle.append(worker)
+            self._serve_claims()
+
+    def _serve_claims(self) -> None:
+        while self._claims and (self._idle or self._alive < self.size):
+            claim = self._claims[0]
+            claim.given.append(self._idle.pop() if self._idle else self._fork())
+            claim.wanted -= 1
+            if claim.wanted <= 0:
+                self._claims.popleft()
+            claim.wake()
+
+    def withdraw(self, claim: Claim) -> None:
+        """Give nothing more to a claim; take back what it has not used."""
+        with self._lock:
+            if claim in self._claims:
+                self._claims.remove(claim)
+            claim.wanted = 0
+        while claim.given:
+            self.give_back(claim.given.popleft())
+
+    def discard(self, workers: Iterable[Worker]) -> list[int]:
+        """End workers; return how each ended (a status of ``waitpid``)."""
+        statuses = []
+        with self._lock:
+            for worker in workers:
+                worker.sock.close()
+                self._alive -= 1
+                status = 0
+                if self._control is not None and not self._closed:
+                    self._control.sendall(b"W" + _ID.pack(worker.pid))
+                    status = self._answer(self._control)
+                statuses.append(status)
+            if not self._closed:
+                self._serve_claims()
+        return statuses
+
+    def close(self) -> None:
+        """End all processes; a job that still runs fails."""
+        with self._lock:
+            self._closed = True
+            for worker in self._idle:
+                worker.sock.close()
+            self._idle.clear()
+            for claim in self._claims:
+                claim.wake()
+            if self._control is not None:
+                self._control.close()
+            zygote, self._zygote = self._zygote, None
+        if zygote is not None:
+            try:
+                zygote.wait(5)
+            except subprocess.TimeoutExpired:
+                zygote.kill()
+                zygote.wait()
+
+
+def poll_for(workers: Iterable[Worker], claim: Claim | None) -> select.poll:
+    """Return what waits for answers of workers, and for a claim."""
+    poll = select.poll()
+    for worker in workers:
+        poll.register(worker.sock, select.POLLIN)
+    if claim is not None:
+        poll.register(claim, select.POLLIN)
+    return poll

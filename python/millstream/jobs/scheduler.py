@@ -1,0 +1,374 @@
+"""Runs jobs: cuts the lineage into stages, sends tasks to workers, gathers what they give back.
+
+The thread that asks for a job runs it: it sends tasks, waits for answers and hands out the next ones; several threads
+may run jobs at once and share the workers. A stage's task that fails ends its job, as with Spark's local masters; the other
+tasks of the job that run are ended with their workers.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import itertools
+import os
+import pickle
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from millstream import errors
+from millstream.broadcast import Broadcast
+from millstream.jobs import blocks, frames, lineage
+from millstream.jobs.blocks import Store
+from millstream.jobs.lineage import Node, Shuffled
+from millstream.jobs.pool import Claim, Pool, Worker, poll_for
+from millstream.jobs.task import Result, Task
+
+_KNOWN_JOBS = 1000
+_POLL_MS = 60_000
+
+
+class Stage:
+    """Progress of one stage."""
+
+    def __init__(self, number: int, name: str, tasks: int) -> None:
+        self.id, self.name, self.tasks = number, name, tasks
+        self.active = self.completed = self.failed = 0
+        self.running = True
+
+
+class Job:
+    """Progress of one job."""
+
+    def __init__(self, number: int, properties: dict[str, str], tags: frozenset[str]) -> None:
+        self.id = number
+        self.properties = properties
+        self.group = properties.get("spark.jobGroup.id")
+        self.tags = tags
+        self.status = "RUNNING"
+        self.stages: list[Stage] = []
+        self.cancelled: str | None = None
+        self.claim = Claim()
+
+    def cancel(self, reason: str) -> None:
+        """End the job soon, for this reason."""
+        if self.cancelled is None:
+            self.cancelled = reason
+            with contextlib.suppress(OSError):
+                self.claim.wake()
+
+
+class Engine:
+    """What runs the jobs of one context, and owns what they need: workers, blocks, ids."""
+
+    def __init__(self, cores: int, local_directory: str | None, environment: dict[str, str]) -> None:
+        if local_directory is not None:
+            os.makedirs(local_directory, exist_ok=True)
+        self.directory = tempfile.mkdtemp(prefix="millstream-", dir=local_directory)
+        self.files = os.path.join(self.directory, "files")
+        os.mkdir(self.files)
+        self.store = Store(self.directory)
+        self.pool = Pool(cores, self.directory, {**environment, "MILLSTREAM_FILES": self.files})
+        self.cores = cores
+        self.broadcasts: weakref.WeakValueDictionary[int, Broadcast[Any]] = weakref.WeakValueDictionary()
+        self.forgotten_broadcasts: list[int] = []
+        """Numbers of broadcast variables whose copies workers drop with their next task."""
+        self.stopped = False
+        self.rdd_numbers = itertools.count()
+        self._stage_numbers = itertools.count()
+        self._job_numbers = itertools.count()
+        self._attempts = itertools.count()
+        self._jobs: collections.deque[Job] = collections.deque(maxlen=_KNOWN_JOBS)
+        self._updating = threading.Lock()
+
+    # -------------------------------------------------------------------------------------------- jobs
+
+    def run(
+        self,
+        node: Node,
+        partitions: Sequence[int],
+        properties: dict[str, str],
+        tags: frozenset[str] = frozenset(),
+        call: str = errors.COLLECT,
+    ) -> list[list[Any]]:
+        """Compute partitions of a node; return the elements of each."""
+        if self.stopped:
+            raise errors.illegal_state("Cannot call methods on a stopped SparkContext.")
+        job = Job(next(self._job_numbers), properties, tags)
+        self._jobs.append(job)
+        try:
+            self._run_map_sides(job, node)
+            results: dict[int, list[Any]] = {}
+
+            def received(partition: int, result: Result) -> None:
+                results[partition] = pickle.loads(result.value)
+
+            self._run_stage(job, node, partitions, None, received)
+            job.status = "SUCCEEDED"
+            return [results[partition] for partition in partitions]
+        finally:
+            if job.status == "RUNNING":
+                job.status = "FAILED"
+            job.claim.close()
+
+    def _run_map_sides(self, job: Job, node: Node) -> None:
+        for shuffle in lineage.shuffles_to_run(node):
+            with shuffle.lock:
+                missing = shuffle.missing()
+                if missing:
+                    self._run_stage(job, shuffle.parents[0], missing, shuffle, self._keep_output(shuffle))
+
+    @staticmethod
+    def _keep_output(shuffle: Shuffled) -> Callable[[int, Result], None]:
+        def received(partition: int, result: Result) -> None:
+            shuffle.outputs[partition] = result.value
+
+        return received
+
+    def known_jobs(self) -> list[Job]:
+        """Return the last jobs."""
+        return list(self._jobs)
+
+    def cancel(self, which: Callable[[Job], bool], reason: Callable[[Job], str]) -> None:
+        """End running jobs."""
+        for job in self.known_jobs():
+            if job.status == "RUNNING" and which(job):
+                job.cancel(reason(job))
+
+    def stop(self) -> None:
+        """End running jobs and all processes, remove all blocks."""
+        self.stopped = True
+        self.cancel(lambda _: True, lambda job: f"Job {job.id} cancelled because SparkContext was shut down")
+        self.pool.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # -------------------------------------------------------------------------------------------- stages
+
+    def _run_stage(
+        self,
+        job: Job,
+        node: Node,
+        partitions: Sequence[int],
+        shuffle: Shuffled | None,
+        received: Callable[[int, Result], None],
+    ) -> None:
+        stage = Stage(next(self._stage_numbers), shuffle.name if shuffle else node.name, len(partitions))
+        job.stages.append(stage)
+        narrow = {n.id: n for n in lineage.narrow(node)}
+        variables = [b for n in narrow.values() for b in n.own_broadcasts()]
+        if shuffle is not None:
+            variables += shuffle.functions.broadcasts
+        run = _StageRun(self, job, stage, node, shuffle, variables, received, narrow)
+        try:
+            run.run(partitions)
+        finally:
+            stage.running = False
+            stage.active = 0
+
+    def task_number(self) -> int:
+        """Return a new id for an attempt of a task."""
+        return next(self._attempts)
+
+    def add_updates(self, updates: list[tuple[int, Any]]) -> None:
+        """Add what a task has added to accumulators."""
+        from pyspark.accumulators import _accumulatorRegistry
+
+        with self._updating:
+            for number, update in updates:
+                accumulator = _accumulatorRegistry.get(number)
+                if accumulator is not None:
+                    accumulator += update
+
+
+class _StageRun:
+    """One stage while it runs."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        job: Job,
+        stage: Stage,
+        node: Node,
+        shuffle: Shuffled | None,
+        variables: list[Broadcast[Any]],
+        received: Callable[[int, Result], None],
+        narrow: dict[int, Node],
+    ) -> None:
+        self._engine, self._job, self._stage = engine, job, stage
+        self._node, self._shuffle, self._received, self._narrow = node, shuffle, received, narrow
+        self._variables = variables
+        self._barrier = shuffle.map_barrier if shuffle is not None else node.barrier
+        self._running: dict[int, tuple[Worker, int]] = {}
+        """By descriptor: workers with a task, and its partition."""
+        self._arrived: dict[int, str] = {}
+        """Barrier tasks that wait for the others, by descriptor: what they have said."""
+
+    def run(self, partitions: Sequence[int]) -> None:
+        pending = collections.deque(partitions)
+        if self._barrier and len(pending) > self._engine.pool.size:
+            raise errors.job_aborted(
+                "[SPARK-24819]: Barrier execution mode does not allow run a barrier stage that requires more slots "
+                "than the total number of slots in the cluster currently. Please init a new cluster with more "
+                "resources(e.g. CPU, GPU) or repartition the input RDD(s) to reduce the number of slots required to "
+                "run this barrier stage."
+            )
+        pool, claim = self._engine.pool, self._job.claim
+        try:
+            while pending or self._running:
+                self._check_cancelled()
+                wanted = min(len(pending), pool.size - len(self._running))
+                if wanted and not claim.wanted:
+                    self._start_on(self._workers(wanted), pending)
+                self._wait(pending)
+        finally:
+            pool.withdraw(claim)
+            if self._running:
+                pool.discard([worker for worker, _ in self._running.values()])
+                self._running.clear()
+
+    def _workers(self, wanted: int) -> list[Worker]:
+        try:
+            return self._engine.pool.take(wanted, self._job.claim)
+        except RuntimeError as error:
+            self._check_cancelled()
+            raise errors.job_aborted(f"Python workers cannot be started: {error}") from None
+
+    def _check_cancelled(self) -> None:
+        if self._job.cancelled is not None:
+            raise errors.job_aborted(self._job.cancelled)
+
+    def _start_on(self, workers: Sequence[Worker], pending: collections.deque[int]) -> None:
+        rest = list(workers)
+        while rest:
+            worker = rest.pop()
+            if not pending:
+                self._engine.pool.give_back(worker)
+                continue
+            try:
+                self._send(worker, pending.popleft())
+            except BaseException:
+                self._engine.pool.discard([worker, *rest])
+                raise
+
+    def _send(self, worker: Worker, partition: int) -> None:
+        engine, shuffle = self._engine, self._shuffle
+        forgotten = engine.forgotten_broadcasts
+        paths = list(sys.path)
+        task = Task(
+            self._node.describe(partition),
+            None if shuffle is None else (shuffle.functions.block, partition, shuffle.count()),
+            partition,
+            self._stage.id,
+            engine.task_number(),
+            self._job.properties,
+            self._blocks_of_variables(),
+            forgotten[worker.forgotten :],
+            None if paths == worker.paths else paths,
+            self._barrier,
+        )
+        try:
+            frames.send(worker.sock, pickle.dumps(task, pickle.HIGHEST_PROTOCOL))
+        except (BrokenPipeError, ConnectionResetError):
+            # It died idle: the answer will tell.
+            pass
+        worker.forgotten, worker.paths = len(forgotten), paths
+        self._running[worker.sock.fileno()] = (worker, partition)
+        self._stage.active += 1
+
+    def _blocks_of_variables(self) -> dict[int, blocks.Block]:
+        found = {}
+        for variable in self._variables:
+            if variable._block is None:
+                raise variable._destroyed()
+            found[variable._id] = variable._block
+        return found
+
+    def _wait(self, pending: collections.deque[int]) -> None:
+        claim = self._job.claim
+        poll = poll_for((w for w, _ in self._running.values() if w.sock.fileno() not in self._arrived), claim)
+        for descriptor, _ in poll.poll(_POLL_MS):
+            if descriptor == claim.fileno():
+                claim.clear()
+                given = [claim.given.popleft() for _ in range(len(claim.given))]
+                self._start_on(given, pending)
+            elif descriptor in self._running:
+                self._answered(descriptor, pending)
+
+    def _answered(self, descriptor: int, pending: collections.deque[int]) -> None:
+        worker, partition = self._running[descriptor]
+        try:
+            kind, *what = pickle.loads(frames.receive(worker.sock))
+        except (frames.Closed, ConnectionError):
+            del self._running[descriptor]
+            self._stage.failed += 1
+            status = self._engine.pool.discard([worker])[0]
+            raise errors.job_aborted(_crash(self._stage.id, partition, status)) from None
+        if kind == "barrier":
+            self._arrived[descriptor] = what[0]
+            if len(self._arrived) == self._stage.tasks:
+                self._release_barrier()
+            return
+        del self._running[descriptor]
+        self._stage.active -= 1
+        if kind == "done":
+            self._stage.completed += 1
+            result: Result = what[0]
+            self._keep(result)
+            # The worker gets its next task before the driver looks at the result.
+            self._next_task(worker, pending)
+            self._engine.add_updates(result.updates)
+            self._received(partition, result)
+        else:
+            self._stage.failed += 1
+            self._engine.pool.give_back(worker)
+            raise self._failure(kind, *what)
+
+    def _next_task(self, worker: Worker, pending: collections.deque[int]) -> None:
+        if pending:
+            self._start_on([worker], pending)
+        else:
+            self._engine.pool.give_back(worker)
+
+    def _keep(self, result: Result) -> None:
+        for number, partition, kept in result.stored:
+            node = self._narrow.get(number)
+            if node is None or node.level is None or partition in node.kept:
+                blocks.drop(kept)
+            else:
+                node.kept[partition] = kept
+
+    def _release_barrier(self) -> None:
+        by_partition = {self._running[descriptor][1]: said for descriptor, said in self._arrived.items()}
+        answer = pickle.dumps([by_partition[partition] for partition in sorted(by_partition)])
+        descriptors = list(self._arrived)
+        self._arrived.clear()
+        for descriptor in descriptors:
+            frames.send(self._running[descriptor][0].sock, answer)
+
+    def _failure(self, kind: str, text: str | None, trace: str | None) -> Exception:
+        if kind == "zip" and self._shuffle is None and isinstance(self._node, lineage.Zipped):
+            # PySpark pairs the elements where they are read, which is here.
+            return ValueError(text)
+        if kind == "zip batches":
+            message = "Can only zip RDDs with same number of elements in each partition"
+            return errors.job_aborted(message)
+        if kind == "exit":
+            return errors.job_aborted(f"Python worker exited unexpectedly (crashed): a function called exit({text})")
+        return errors.task_failure(trace or "")
+
+
+def _crash(stage: int, partition: int, status: int) -> str:
+    how = ""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        with contextlib.suppress(ValueError):
+            how = f" by signal {number} ({signal.Signals(number).name})"
+    elif os.WIFEXITED(status):
+        how = f" with exit code {os.WEXITSTATUS(status)}"
+    text = f"Task {partition} in stage {stage}.0 failed 1 times: Python worker exited unexpectedly (crashed){how}"
+    return f"Job aborted due to stage failure: {text}"

@@ -1,0 +1,109 @@
+"""A worker process: takes one task after another from its socket until the driver goes.
+
+Forked from :mod:`~millstream.jobs.zygote`, which has imported what tasks need.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import socket
+import sys
+import traceback
+from typing import Any
+
+from millstream.broadcast import Broadcast
+from millstream.jobs import blocks, frames, task
+from millstream.jobs.blocks import Store
+
+_GC_THRESHOLD = 50_000
+"""Objects between two runs of the collector: tasks make many that are no garbage."""
+
+
+def serve(sock: socket.socket, directory: str) -> None:
+    """Run tasks until the driver closes the socket."""
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, 20, 20)
+    store = Store(directory)
+    while True:
+        try:
+            message = frames.receive(sock)
+        except (frames.Closed, ConnectionError):
+            return
+        answer = _answer(message, store, sock)
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass  # The program's function has closed it.
+        try:
+            frames.send(sock, answer)
+        except ConnectionError:
+            return
+
+
+def _answer(message: bytes, store: Store, sock: socket.socket) -> bytes:
+    from pyspark.accumulators import _accumulatorRegistry
+
+    try:
+        current = pickle.loads(message)
+        _prepare(current, sock)
+        _accumulatorRegistry.clear()
+        value, stored = task.evaluate(current, store)
+        updates = [(number, accumulator._value) for number, accumulator in _accumulatorRegistry.items()]
+        return blocks.dumps(("done", task.Result(value, updates, stored)))
+    except task.UnequalZip as error:
+        return pickle.dumps(("zip", str(error), traceback.format_exc()))
+    except task.UnequalZipBatches:
+        return pickle.dumps(("zip batches", None, None))
+    except EOFError as error:
+        return pickle.dumps(("failed", str(error), traceback.format_exc()))
+    except SystemExit as error:
+        return pickle.dumps(("exit", str(error.code), None))
+    except BaseException:
+        return pickle.dumps(("failed", None, _trace()))
+
+
+def _trace() -> str:
+    try:
+        return traceback.format_exc()
+    except Exception:
+        # An exception of the program whose text cannot be made.
+        return "Traceback (most recent call last):\n" + str(sys.exc_info()[0])
+
+
+def _prepare(current: task.Task, sock: socket.socket) -> None:
+    """Make the process what the functions of the task expect to find."""
+    from pyspark.taskcontext import TaskContext
+
+    if current.paths is not None:
+        sys.path[:] = current.paths
+        _forget_finders()
+    Broadcast._take(current.broadcasts, current.forgotten)
+    context: Any = TaskContext._getOrCreate()
+    if current.barrier:
+        from millstream.jobs.barrier import WorkerBarrier
+
+        context = WorkerBarrier.begin(sock)
+    context._stageId = current.stage
+    context._partitionId = current.partition
+    context._attemptNumber = 0
+    context._taskAttemptId = current.attempt
+    context._localProperties = current.properties
+    context._cpus = 1
+    context._resources = {}
+    TaskContext._setTaskContext(context)
+
+
+def _forget_finders() -> None:
+    import importlib
+
+    importlib.invalidate_caches()
+
+
+def run(descriptor: int, directory: str) -> None:
+    """Serve the socket with this descriptor, then end the process."""
+    with socket.socket(fileno=descriptor) as sock:
+        serve(sock, directory)
+    os._exit(0)

@@ -1,0 +1,161 @@
+"""Actions that write files; those that need Hadoop's formats refuse."""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import os
+import shutil
+import uuid
+import zlib
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+from millstream import errors
+from millstream.jobs import inputs
+from millstream.jobs.lineage import part_name
+from millstream.jobs.task import write_pickled
+
+_HADOOP = "Hadoop's output formats and Writables need a JVM"
+
+_CODECS = {
+    "org.apache.hadoop.io.compress.GzipCodec": ".gz",
+    "org.apache.hadoop.io.compress.BZip2Codec": ".bz2",
+    "org.apache.hadoop.io.compress.DefaultCodec": ".deflate",
+    "org.apache.hadoop.io.compress.DeflateCodec": ".deflate",
+}
+
+
+class Output:
+    """Methods of :class:`~millstream.rdd.RDD`."""
+
+    _piped: Any
+
+    def saveAsTextFile(self, path: str, compressionCodecClass: str | None = None) -> None:
+        """Write a line for each element: a file for each partition, below a directory that must not be there yet."""
+        ending = ""
+        if compressionCodecClass is not None:
+            if compressionCodecClass not in _CODECS:
+                raise errors.unsupported(f"compression by {compressionCodecClass}", "only gzip, bzip2 and deflate are")
+            ending = _CODECS[compressionCodecClass]
+        self._save_parts(path, lambda staging: _TextWriter(staging, ending))
+
+    def saveAsPickleFile(self, path: str, batchSize: int = 10) -> None:
+        """Write the elements so that ``SparkContext.pickleFile`` reads them again; in a format of Millstream's own."""
+        self._save_parts(path, lambda staging: _PickleWriter(staging, batchSize))
+
+    def _save_parts(self, path: str, writer: Callable[[str], Any]) -> None:
+        directory = inputs.local_path(path)
+        if os.path.exists(directory):
+            message = f"Output directory {inputs.uri(directory)} already exists"
+            raise errors.java_error("org.apache.hadoop.mapred.FileAlreadyExistsException", message)
+        staging = os.path.join(directory, "_temporary", uuid.uuid4().hex)
+        os.makedirs(staging)
+        try:
+            self._piped(("withIndex", writer(staging))).collect()
+            for name in sorted(os.listdir(staging)):
+                os.replace(os.path.join(staging, name), os.path.join(directory, name))
+        finally:
+            shutil.rmtree(os.path.join(directory, "_temporary"), ignore_errors=True)
+        with open(os.path.join(directory, "_SUCCESS"), "wb"):
+            pass
+
+    def saveAsHadoopDataset(
+        self, conf: dict[str, str], keyConverter: str | None = None, valueConverter: str | None = None
+    ) -> NoReturn:
+        """Refuse: Hadoop's output formats need a JVM."""
+        raise errors.unsupported("RDD.saveAsHadoopDataset", _HADOOP)
+
+    def saveAsNewAPIHadoopDataset(
+        self, conf: dict[str, str], keyConverter: str | None = None, valueConverter: str | None = None
+    ) -> NoReturn:
+        """Refuse: Hadoop's output formats need a JVM."""
+        raise errors.unsupported("RDD.saveAsNewAPIHadoopDataset", _HADOOP)
+
+    def saveAsHadoopFile(
+        self,
+        path: str,
+        outputFormatClass: str,
+        keyClass: str | None = None,
+        valueClass: str | None = None,
+        keyConverter: str | None = None,
+        valueConverter: str | None = None,
+        conf: dict[str, str] | None = None,
+        compressionCodecClass: str | None = None,
+    ) -> NoReturn:
+        """Refuse: Hadoop's output formats need a JVM."""
+        raise errors.unsupported("RDD.saveAsHadoopFile", _HADOOP)
+
+    def saveAsNewAPIHadoopFile(
+        self,
+        path: str,
+        outputFormatClass: str,
+        keyClass: str | None = None,
+        valueClass: str | None = None,
+        keyConverter: str | None = None,
+        valueConverter: str | None = None,
+        conf: dict[str, str] | None = None,
+    ) -> NoReturn:
+        """Refuse: Hadoop's output formats need a JVM."""
+        raise errors.unsupported("RDD.saveAsNewAPIHadoopFile", _HADOOP)
+
+    def saveAsSequenceFile(self, path: str, compressionCodecClass: str | None = None) -> NoReturn:
+        """Refuse: Hadoop's sequence files need a JVM."""
+        raise errors.unsupported("RDD.saveAsSequenceFile", _HADOOP)
+
+
+class _PartWriter:
+    """Writes a partition to a file that appears under its name when it is whole."""
+
+    def __init__(self, directory: str, ending: str = "") -> None:
+        self._directory, self._ending = directory, ending
+
+    def __call__(self, split: int, elements: Iterable[Any]) -> Iterable[Any]:
+        path = os.path.join(self._directory, part_name(split) + self._ending)
+        unfinished = f"{path}.{os.getpid()}"
+        try:
+            self._write(unfinished, elements)
+            os.replace(unfinished, path)
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(unfinished)
+        return ()
+
+    def _write(self, path: str, elements: Iterable[Any]) -> None:
+        raise NotImplementedError
+
+
+class _TextWriter(_PartWriter):
+    def _write(self, path: str, elements: Iterable[Any]) -> None:
+        lines = map(_line, elements)
+        if self._ending == ".gz":
+            with gzip.open(path, "wb") as file:
+                file.writelines(lines)
+        elif self._ending == ".bz2":
+            with bz2.open(path, "wb") as file:
+                file.writelines(lines)
+        elif self._ending == ".deflate":
+            deflate = zlib.compressobj()
+            with open(path, "wb") as plain:
+                plain.writelines(map(deflate.compress, lines))
+                plain.write(deflate.flush())
+        else:
+            with open(path, "wb") as plain:
+                plain.writelines(lines)
+
+
+def _line(element: Any) -> bytes:
+    if isinstance(element, bytes):
+        # As text that Java has decoded and encoded again.
+        return element.decode("utf-8", "replace").encode() + b"\n"
+    return str(element).encode("utf-8") + b"\n"
+
+
+class _PickleWriter(_PartWriter):
+    def __init__(self, directory: str, batch: int) -> None:
+        super().__init__(directory)
+        self._batch = batch
+
+    def _write(self, path: str, elements: Iterable[Any]) -> None:
+        write_pickled(path, elements, self._batch)

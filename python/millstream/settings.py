@@ -1,0 +1,114 @@
+"""The settings of a context: where they come from, and what a master means."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import sys
+from types import FrameType
+from typing import Any
+
+from pyspark.conf import SparkConf
+
+from millstream import errors
+
+SYSTEM_PROPERTIES: dict[str, str] = {}
+"""What ``SparkContext.setSystemProperty`` has set."""
+
+_CLUSTERS = r"(spark|mesos|k8s|sc)://|yarn$|local-cluster\["
+
+
+def true(text: str) -> bool:
+    """Whether a setting says yes."""
+    return text.strip().lower() == "true"
+
+
+def caller() -> FrameType:
+    """Return the nearest frame that is not of this package."""
+    frame = sys._getframe(1)
+    here = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
+        frame = frame.f_back
+    return frame
+
+
+def user_name() -> str:
+    """Return the name of the user, by the password database."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def submitted() -> dict[str, str]:
+    """Return the settings of the environment variable ``PYSPARK_SUBMIT_ARGS``."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--master")
+    parser.add_argument("--name")
+    parser.add_argument("--conf", action="append", default=[])
+    parser.add_argument("--py-files")
+    try:
+        words = shlex.split(os.environ.get("PYSPARK_SUBMIT_ARGS", ""))
+        found, _ = parser.parse_known_args(words)
+    except (ValueError, SystemExit):
+        return {}
+    values = dict(pair.split("=", 1) for pair in found.conf if "=" in pair)
+    named = {"spark.master": found.master, "spark.app.name": found.name, "spark.submit.pyFiles": found.py_files}
+    values.update((key, value) for key, value in named.items() if value)
+    return values
+
+
+def of_program(
+    master: str | None,
+    name: str | None,
+    home: str | None,
+    environment: dict[str, Any] | None,
+    conf: SparkConf | None,
+) -> SparkConf:
+    """Return the settings of a context: arguments before ``conf`` before properties before defaults."""
+    settled = SparkConf(loadDefaults=False)
+    for key, value in [*submitted().items(), *SYSTEM_PROPERTIES.items()]:
+        if key.startswith("spark."):
+            settled.set(key, value)
+    for key, value in conf.getAll() if conf is not None else []:
+        settled.set(key, value)
+    given = {"spark.master": master, "spark.app.name": name, "spark.home": home}
+    for key, argument in given.items():
+        if argument:
+            settled.set(key, argument)
+    for key, value in (environment or {}).items():
+        settled.setExecutorEnv(key, value)
+    # As spark-submit has it.
+    settled.setIfMissing("spark.master", "local[*]")
+    settled.setIfMissing("spark.app.name", os.path.basename(sys.argv[0]) or "millstream")
+    settled.setIfMissing("spark.submit.deployMode", "client")
+    settled.setIfMissing("spark.driver.host", "localhost")
+    settled.setIfMissing("spark.executor.id", "driver")
+    settled.setIfMissing("spark.rdd.compress", "True")
+    settled.setIfMissing("spark.serializer.objectStreamReset", "100")
+    return settled
+
+
+def cores(master: str) -> int:
+    """Return the number of workers that a master means."""
+    every = len(os.sched_getaffinity(0))
+    if master == "local":
+        return 1
+    match = re.fullmatch(r"local\[\s*(\*|[0-9]+)\s*(?:,\s*[0-9]+\s*)?\]", master)
+    if match is not None:
+        number = every if match[1] == "*" else int(match[1])
+        if number < 1:
+            raise errors.job_aborted(
+                f"Asked to run locally with {number} threads", "None.org.apache.spark.api.java.JavaSparkContext"
+            )
+        return number
+    if re.match(_CLUSTERS, master):
+        return every
+    raise errors.job_aborted(
+        f"[INVALID_MASTER_URL] Could not parse Master URL: '{master}'",
+        "None.org.apache.spark.api.java.JavaSparkContext",
+    )

@@ -1,0 +1,114 @@
+"""The part of ``SparkContext`` that is about the thread which runs a job: properties, groups, tags, cancelling."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from millstream import errors
+
+GROUP = "spark.jobGroup.id"
+DESCRIPTION = "spark.job.description"
+INTERRUPT = "spark.job.interruptOnCancel"
+
+
+class _OfThread(threading.local):
+    def __init__(self) -> None:
+        self.properties: dict[str, str] = {}
+        self.tags: frozenset[str] = frozenset()
+
+
+class ThreadProperties:
+    """``setLocalProperty``, ``setJobGroup``, job tags and what cancels jobs by them."""
+
+    _engine: Any
+
+    def _begin_properties(self) -> None:
+        self._thread = _OfThread()
+
+    def _job_properties(self) -> tuple[dict[str, str], frozenset[str]]:
+        return dict(self._thread.properties), self._thread.tags
+
+    def _on_live_context(self) -> _OfThread:
+        if self._engine is None:
+            raise AttributeError("'NoneType' object has no attribute 'setLocalProperty'")
+        return self._thread
+
+    def setLocalProperty(self, key: str, value: str | None) -> None:
+        """Set a property of the jobs that this thread runs from now on; None takes it away."""
+        properties = self._on_live_context().properties
+        if value is None:
+            properties.pop(key, None)
+        else:
+            properties[key] = str(value)
+
+    def getLocalProperty(self, key: str) -> str | None:
+        """Return a property of this thread, or None."""
+        return self._on_live_context().properties.get(key)
+
+    def setJobGroup(self, groupId: str, description: str, interruptOnCancel: bool = False) -> None:
+        """Put the jobs that this thread runs from now on into a group."""
+        self.setLocalProperty(GROUP, groupId)
+        self.setLocalProperty(DESCRIPTION, description)
+        self.setLocalProperty(INTERRUPT, str(interruptOnCancel).lower())
+
+    def setJobDescription(self, value: str) -> None:
+        """Describe the jobs that this thread runs from now on."""
+        self.setLocalProperty(DESCRIPTION, value)
+
+    def setInterruptOnCancel(self, interruptOnCancel: bool) -> None:
+        """Say whether cancelling interrupts tasks; their processes are ended in any case."""
+        self.setLocalProperty(INTERRUPT, str(interruptOnCancel).lower())
+
+    def addJobTag(self, tag: str) -> None:
+        """Tag the jobs that this thread runs from now on."""
+        thread = self._on_live_context()
+        thread.tags = thread.tags | {_checked(tag)}
+
+    def removeJobTag(self, tag: str) -> None:
+        """Take a tag away from this thread."""
+        thread = self._on_live_context()
+        thread.tags = thread.tags - {_checked(tag)}
+
+    def getJobTags(self) -> set[str]:
+        """Return the tags of this thread."""
+        return set(self._on_live_context().tags)
+
+    def clearJobTags(self) -> None:
+        """Take all tags away from this thread."""
+        self._on_live_context().tags = frozenset()
+
+    def cancelJobGroup(self, groupId: str) -> None:
+        """End the running jobs of a group."""
+        self._engine.cancel(
+            lambda job: job.group == groupId,
+            lambda job: f"[SPARK_JOB_CANCELLED] Job {job.id} cancelled part of cancelled job group {groupId}",
+        )
+
+    def cancelJobsWithTag(self, tag: str) -> None:
+        """End the running jobs that have a tag."""
+        _checked(tag)
+        self._engine.cancel(
+            lambda job: tag in job.tags,
+            lambda job: f"[SPARK_JOB_CANCELLED] Job {job.id} cancelled part of cancelled job tags {tag}",
+        )
+
+    def cancelAllJobs(self) -> None:
+        """End all running jobs."""
+        self._engine.cancel(
+            lambda _: True,
+            lambda job: f"[SPARK_JOB_CANCELLED] Job {job.id} cancelled as part of cancellation of all jobs",
+        )
+
+
+def _checked(tag: str) -> str:
+    problem = None
+    if tag is None:
+        problem = "Spark job tag cannot be null."
+    elif "," in tag:
+        problem = "Spark job tag cannot contain ','."
+    elif not tag:
+        problem = "Spark job tag cannot be an empty string."
+    if problem is not None:
+        raise errors.java_error("java.lang.IllegalArgumentException", problem)
+    return tag
