@@ -17,6 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arrow::array::{Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millstream_formats::condition::{ExceptionClass, SparkError};
+use millstream_formats::files::Writer;
 use millstream_formats::types;
 
 use crate::errors::{bad_offset, illegal_argument, must_be_positive, user_schema_refused};
@@ -76,7 +77,8 @@ impl Origin for RateOrigin {
         if self.0.ramp_up_seconds > seconds_max {
             return Err(rate_overflow(self.0.rows_per_second, seconds_max, self.0.ramp_up_seconds));
         }
-        let start_ms = start_of_query(&context.metadata_dir)?;
+        let fsync = (context.conf)("spark.millstream.checkpoint.fsync").is_some_and(|t| t == "true");
+        let start_ms = start_of_query(&context.metadata_dir, Writer { role: "source_log", fsync })?;
         Ok(Box::new(RateSource {
             options: self.0,
             start_ms,
@@ -104,7 +106,7 @@ pub(crate) fn schema() -> SchemaRef {
 }
 
 /// The time of the first start, from the source's log or now.
-fn start_of_query(dir: &std::path::Path) -> Result<i64, SparkError> {
+fn start_of_query(dir: &std::path::Path, writer: Writer) -> Result<i64, SparkError> {
     let file = dir.join("0");
     match std::fs::read_to_string(&file) {
         Ok(text) => {
@@ -118,22 +120,13 @@ fn start_of_query(dir: &std::path::Path) -> Result<i64, SparkError> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let now = now_ms();
-            write_start(dir, &file, now).map_err(|e| {
-                SparkError::plain(ExceptionClass::Runtime, format!("Cannot write {}: {e}", file.display()))
-            })?;
+            writer.replace(&file, format!("v1\n{now}").as_bytes())?;
             Ok(now)
         }
         Err(error) => {
             Err(SparkError::plain(ExceptionClass::Runtime, format!("Cannot read {}: {error}", file.display())))
         }
     }
-}
-
-fn write_start(dir: &std::path::Path, file: &std::path::Path, now: i64) -> std::io::Result<()> {
-    std::fs::create_dir_all(dir)?;
-    let temporary = dir.join(format!(".0.{}.tmp", uuid::Uuid::new_v4()));
-    std::fs::write(&temporary, format!("v1\n{now}"))?;
-    std::fs::rename(&temporary, file)
 }
 
 fn now_ms() -> i64 {

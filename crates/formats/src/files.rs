@@ -4,15 +4,16 @@
 //! [`Writer::fsync`] it is synced before and its directory after, so that it survives a power cut. Its checksums lie beside it
 //! ([`crate::side_file`]) and are looked at when it is read, so that no file counts for what it is not.
 //!
-//! Fail points (cargo feature `failpoints`), for each role a writer names: `<role>::create`, `::write`, `::sync`, `::rename`,
-//! `::sync_dir`, `::link`, `::remove`. They are called before the step; one set to `return` makes it fail with an I/O error.
+//! Each step is announced to [`faults`] under the role a writer names: `<role>::create`, `::write`, `::sync`, `::rename`,
+//! `::sync_dir`, `::link`, `::remove`.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::condition::{ExceptionClass, SparkError};
-use crate::side_file::{self, Checked, side_path};
+use crate::faults;
+use crate::side_file::{self, Checked, Sums, side_path};
 
 /// Why a file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -102,17 +103,19 @@ impl From<FileError> for SparkError {
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     let content = fs::read(path).map_err(|e| FileError::io(path, "read", e))?;
     match side_file::check(path, &content) {
-        Checked::Different { at } => {
-            let side = side_path(path).unwrap_or_default();
-            let reason = format!(
-                "its {} bytes are not those of its checksums from byte {at} on; if the change was meant, remove {}",
-                content.len(),
-                side.display()
-            );
-            Err(FileError::damaged(path, reason))
-        }
+        Checked::Different { at } => Err(not_as_written(path, content.len() as u64, at)),
         _ => Ok(content),
     }
+}
+
+/// A file that its side file does not know, from a byte on.
+pub(crate) fn not_as_written(path: &Path, bytes: u64, at: usize) -> FileError {
+    let side = side_path(path).unwrap_or_default();
+    let reason = format!(
+        "its {bytes} bytes are not those of its checksums from byte {at} on; if the change was meant, remove {}",
+        side.display()
+    );
+    FileError::damaged(path, reason)
 }
 
 /// The whole content of a text file.
@@ -142,26 +145,63 @@ pub fn names(dir: &Path) -> Result<Vec<String>, FileError> {
     Ok(names)
 }
 
-/// Writes the checksums of a file. A file is as good without, so failing to is no fault, but half of them must not stay.
-fn write_side_file(path: &Path, content: &[u8]) {
-    if let Some(side) = side_path(path)
-        && fs::write(&side, side_file::encode(content)).is_err()
-    {
-        let _ = fs::remove_file(&side);
+/// A file that is being written, and the checksums of what was.
+#[derive(Debug)]
+pub struct Summed {
+    file: File,
+    sums: Sums,
+}
+
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.sums.update(bytes.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
+
+/// Side files up to this size exist whole or empty after a power cut, since a file grows by whole pages.
+const PAGE_BYTES: usize = 4096;
 
 fn io_step(path: &Path, action: &'static str, step: impl FnOnce() -> io::Result<()>) -> Result<(), FileError> {
     step().map_err(|source| FileError::Io { path: path.to_path_buf(), action, source })
 }
 
-/// Calls the fail point of a step; nothing without the feature `failpoints`.
-fn fail_point(role: &str, step: &str) -> io::Result<()> {
-    let _ = (role, step);
-    fail::fail_point!(&format!("{role}::{step}"), |message| Err(io::Error::other(
-        message.unwrap_or_else(|| format!("the fail point {role}::{step}"))
-    )));
+/// Makes a directory and those above it that are missing. With `fsync` they are on disk when it returns, each in the one above
+/// it: a file in a directory that a power cut undoes is gone however well it was synced itself.
+///
+/// # Errors
+/// If one cannot be made or synced.
+pub fn create_dirs(role: &str, dir: &Path, fsync: bool) -> io::Result<()> {
+    if !fsync {
+        return fs::create_dir_all(dir);
+    }
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    fs::create_dir_all(dir)?;
+    for parent in missing.iter().rev().filter_map(|dir| dir.parent()) {
+        sync_dir(role, if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+    }
     Ok(())
+}
+
+/// Brings the names in a directory to disk.
+///
+/// # Errors
+/// If it cannot be opened or synced.
+pub fn sync_dir(role: &str, dir: &Path) -> io::Result<()> {
+    faults::step(role, "sync_dir", dir)?;
+    File::open(dir)?.sync_all()
+}
+
+/// Removes a file of which nobody knows yet, after a failure. What cannot be removed is rubbish that no one reads.
+fn discard(role: &str, path: &Path) {
+    if faults::step(role, "remove", path).is_ok() {
+        let _ = fs::remove_file(path);
+    }
 }
 
 /// Brings everything that was written to the file system of `path` to disk: what [`Writer::fsync`] does for one file, for
@@ -171,12 +211,12 @@ fn fail_point(role: &str, step: &str) -> io::Result<()> {
 /// If the system reports that something could not be written.
 pub fn sync_filesystem(path: &Path) -> Result<(), FileError> {
     io_step(path, "sync", || {
-        fail_point("filesystem", "sync")?;
+        faults::step("filesystem", "sync", path)?;
         Ok(rustix::fs::syncfs(File::open(path)?)?)
     })
 }
 
-/// Writes and removes files of one role (`offsets`, `delta`, …: the name of its fail points).
+/// Writes and removes files of one role (`offsets`, `delta`, …: [`faults::ROLES`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Writer {
     /// What the files are for.
@@ -191,8 +231,16 @@ impl Writer {
     /// # Errors
     /// If a step fails; the file is then as it was before, or (if only the directory could not be synced) new.
     pub fn replace(&self, path: &Path, content: &[u8]) -> Result<(), FileError> {
-        let temporary = self.write_temporary(path, content)?;
-        self.finish(path, &temporary, content, |temporary| fs::rename(temporary, path))
+        self.replace_with(path, |file| file.write_all(content))
+    }
+
+    /// As [`Writer::replace`], with the content that `fill` writes.
+    ///
+    /// # Errors
+    /// As [`Writer::replace`], and what `fill` says.
+    pub fn replace_with(&self, path: &Path, fill: impl FnOnce(&mut Summed) -> io::Result<()>) -> Result<(), FileError> {
+        let (temporary, sums) = self.write_temporary(path, fill)?;
+        self.finish(path, &temporary, &sums, |temporary| fs::rename(temporary, path))
     }
 
     /// Gives the content of `existing` a second name, `path`, which may exist: no new file, and so many times faster than
@@ -201,10 +249,13 @@ impl Writer {
     /// # Errors
     /// If a step fails, also because the file system knows no links or `existing` is gone; `path` then does not exist.
     pub fn link(&self, existing: &Path, path: &Path) -> Result<(), FileError> {
-        let linked = fail_point(self.role, "link").and_then(|()| match fs::hard_link(existing, path) {
+        let linked = faults::step(self.role, "link", path).and_then(|()| match fs::hard_link(existing, path) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 remove_if_exists(side_path(path).as_deref())?;
-                fs::remove_file(path).and_then(|()| fs::hard_link(existing, path))
+                faults::step(self.role, "remove", path)?;
+                fs::remove_file(path)?;
+                faults::step(self.role, "link", path)?;
+                fs::hard_link(existing, path)
             }
             linked => linked,
         });
@@ -217,8 +268,11 @@ impl Writer {
     /// # Errors
     /// [`FileError::Exists`], also if another process was first; otherwise as [`Writer::replace`].
     pub fn create(&self, path: &Path, content: &[u8]) -> Result<(), FileError> {
-        let temporary = self.write_temporary(path, content)?;
-        self.finish(path, &temporary, content, |temporary| {
+        if path.exists() {
+            return Err(FileError::Exists { path: path.to_path_buf() });
+        }
+        let (temporary, sums) = self.write_temporary(path, |file| file.write_all(content))?;
+        self.finish(path, &temporary, &sums, |temporary| {
             // A link, unlike a rename, fails if the name is taken.
             match fs::hard_link(temporary, path) {
                 Err(e) if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => {
@@ -232,31 +286,35 @@ impl Writer {
         })
     }
 
-    fn write_temporary(&self, path: &Path, content: &[u8]) -> Result<PathBuf, FileError> {
+    fn write_temporary(
+        &self,
+        path: &Path,
+        fill: impl FnOnce(&mut Summed) -> io::Result<()>,
+    ) -> Result<(PathBuf, Vec<u8>), FileError> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let temporary = path.with_file_name(format!(".{name}.{}.tmp", uuid::Uuid::new_v4()));
-        let mut file = self.open(path, &temporary)?;
-        let written = io_step(path, "write", || fail_point(self.role, "write").and_then(|()| file.write_all(content)))
+        let mut file = Summed { file: self.open(path, &temporary)?, sums: Sums::default() };
+        let written = io_step(path, "write", || faults::step(self.role, "write", path).and_then(|()| fill(&mut file)))
             .and_then(|()| {
                 if !self.fsync {
                     return Ok(());
                 }
-                io_step(path, "sync", || fail_point(self.role, "sync").and_then(|()| file.sync_data()))
+                io_step(path, "sync", || faults::step(self.role, "sync", path).and_then(|()| file.file.sync_data()))
             });
         if let Err(error) = written {
-            // What remains is only rubbish that no one reads; the first error is the one to report.
-            let _ = fs::remove_file(&temporary);
+            // The first error is the one to report.
+            discard(self.role, &temporary);
             return Err(error);
         }
-        Ok(temporary)
+        Ok((temporary, file.sums.finish()))
     }
 
     fn open(&self, path: &Path, temporary: &Path) -> Result<File, FileError> {
-        io_step(path, "create", || fail_point(self.role, "create"))?;
+        io_step(path, "create", || faults::step(self.role, "create", path))?;
         let create = || File::create_new(temporary);
         let opened = match (create(), path.parent()) {
             (Err(e), Some(dir)) if e.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(dir).and_then(|()| create())
+                create_dirs(self.role, dir, self.fsync).and_then(|()| create())
             }
             (opened, _) => opened,
         };
@@ -267,27 +325,45 @@ impl Writer {
         &self,
         path: &Path,
         temporary: &Path,
-        content: &[u8],
+        sums: &[u8],
         rename: impl FnOnce(&Path) -> io::Result<()>,
     ) -> Result<(), FileError> {
         let renamed = remove_if_exists(side_path(path).as_deref())
-            .and_then(|()| fail_point(self.role, "rename"))
+            .and_then(|()| faults::step(self.role, "rename", path))
             .and_then(|()| rename(temporary));
         if let Err(source) = renamed {
-            let _ = fs::remove_file(temporary);
+            discard(self.role, temporary);
             let path = path.to_path_buf();
             return Err(match source.kind() {
                 io::ErrorKind::AlreadyExists => FileError::Exists { path },
                 _ => FileError::Io { path, action: "rename", source },
             });
         }
-        write_side_file(path, content);
+        self.write_side_file(path, sums);
         if self.fsync { self.sync_dir(path) } else { Ok(()) }
+    }
+
+    /// Writes the checksums of a file. A file is as good without, so failing to is no fault, but half of them must not be there,
+    /// whatever happens.
+    fn write_side_file(&self, path: &Path, sums: &[u8]) {
+        let Some(side) = side_path(path) else { return };
+        if faults::step(self.role, "write_sums", &side).is_err() {
+            return;
+        }
+        let temporary = side.with_extension("crc.tmp");
+        let write = || {
+            let mut file = File::create(&temporary)?;
+            file.write_all(sums)?;
+            if self.fsync && sums.len() > PAGE_BYTES { file.sync_data() } else { Ok(()) }
+        };
+        if write().and_then(|()| fs::rename(&temporary, &side)).is_err() {
+            discard(self.role, &temporary);
+        }
     }
 
     fn sync_dir(&self, path: &Path) -> Result<(), FileError> {
         let Some(dir) = path.parent() else { return Ok(()) };
-        io_step(dir, "sync", || fail_point(self.role, "sync_dir").and_then(|()| File::open(dir)?.sync_all()))
+        io_step(dir, "sync", || sync_dir(self.role, dir))
     }
 
     /// Removes a file and its side file; one that does not exist is fine.
@@ -296,7 +372,7 @@ impl Writer {
     /// If it exists and cannot be removed.
     pub fn remove(&self, path: &Path) -> Result<(), FileError> {
         io_step(path, "remove", || {
-            fail_point(self.role, "remove")?;
+            faults::step(self.role, "remove", path)?;
             remove_if_exists(side_path(path).as_deref())?;
             remove_if_exists(Some(path))
         })

@@ -4,6 +4,7 @@
 pub mod calendar;
 pub mod condition;
 pub mod csv;
+pub mod faults;
 pub mod filelog;
 pub mod files;
 pub mod hash;

@@ -61,22 +61,36 @@ fn checksum(data: &[u8]) -> u32 {
 
 /// Appends `data` as a stream to `out`.
 pub fn compress(data: &[u8], out: &mut Vec<u8>) {
-    for block in data.chunks(BLOCK_BYTES) {
-        let header = out.len();
-        let room = lz4_flex::block::get_maximum_output_size(block.len());
-        out.resize(header + HEADER_BYTES + room, 0);
-        // The room is what the compressor may need at worst, so it cannot fail; a block it did not shrink is stored.
-        let written = lz4_flex::block::compress_into(block, &mut out[header + HEADER_BYTES..]);
-        let (method, length) = match written {
-            Ok(length) if length < block.len() => (COMPRESSED, length),
-            _ => {
-                out[header + HEADER_BYTES..][..block.len()].copy_from_slice(block);
-                (STORED, block.len())
-            }
-        };
-        out.truncate(header + HEADER_BYTES + length);
-        put_header(&mut out[header..][..HEADER_BYTES], method, length, block.len(), checksum(block));
-    }
+    data.chunks(BLOCK_BYTES).for_each(|block| compress_block(block, out));
+    end(out);
+}
+
+/// Appends the whole blocks of `data` to `out`, without an end; how many bytes of `data` they hold.
+pub(crate) fn compress_whole_blocks(data: &[u8], out: &mut Vec<u8>) -> usize {
+    let blocks = data.chunks_exact(BLOCK_BYTES);
+    let taken = data.len() - blocks.remainder().len();
+    blocks.for_each(|block| compress_block(block, out));
+    taken
+}
+
+fn compress_block(block: &[u8], out: &mut Vec<u8>) {
+    let header = out.len();
+    let room = lz4_flex::block::get_maximum_output_size(block.len());
+    out.resize(header + HEADER_BYTES + room, 0);
+    // The room is what the compressor may need at worst, so it cannot fail; a block it did not shrink is stored.
+    let written = lz4_flex::block::compress_into(block, &mut out[header + HEADER_BYTES..]);
+    let (method, length) = match written {
+        Ok(length) if length < block.len() => (COMPRESSED, length),
+        _ => {
+            out[header + HEADER_BYTES..][..block.len()].copy_from_slice(block);
+            (STORED, block.len())
+        }
+    };
+    out.truncate(header + HEADER_BYTES + length);
+    put_header(&mut out[header..][..HEADER_BYTES], method, length, block.len(), checksum(block));
+}
+
+fn end(out: &mut Vec<u8>) {
     let end = out.len();
     out.resize(end + HEADER_BYTES, 0);
     put_header(&mut out[end..], STORED, 0, 0, 0);
@@ -97,14 +111,13 @@ fn put_header(header: &mut [u8], method: u8, compressed: usize, length: usize, c
 pub fn decompress(stream: &[u8], out: &mut Vec<u8>) -> Result<(), Lz4Error> {
     let mut at = 0;
     while at < stream.len() {
-        at += decompress_block(stream, at, out)?;
+        at += decompress_block(stream.get(at..).unwrap_or_default(), at, out)?;
     }
     Ok(())
 }
 
-/// Appends one block and returns its bytes in the stream.
-fn decompress_block(stream: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usize, Lz4Error> {
-    let rest = stream.get(at..).unwrap_or_default();
+/// Appends the block with which `rest` begins, at `at` in the file, and returns its bytes there.
+pub(crate) fn decompress_block(rest: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usize, Lz4Error> {
     if !rest.starts_with(MAGIC) {
         return Err(if MAGIC.starts_with(rest) { Lz4Error::Truncated { at } } else { Lz4Error::Magic { at } });
     }

@@ -6,7 +6,12 @@
 //!
 //! An address counts 8-byte words: its low bits within a chunk of 1 MiB, the rest the chunk. The first chunk grows with its
 //! contents, so that a small store is small. An address is never given out twice until [`Arena::is_full`] calls for a rebuild,
-//! and a freed chunk stays empty; so whoever keeps an address can ask whether the entry still lives.
+//! and a freed chunk stays empty; so whoever keeps an address can ask whether the entry still lives. Chunks lie in memory, or in
+//! scratch space when the limit of memory is reached ([`StateMemory`]).
+
+use std::io;
+
+use crate::memory::{Region, StateMemory};
 
 /// Words of a chunk's address range.
 const CHUNK_WORDS: usize = 1 << CHUNK_WORD_BITS;
@@ -30,9 +35,21 @@ pub(crate) mod mark {
     pub(crate) const DEAD: u32 = u32::MAX;
 }
 
-#[derive(Debug, Default)]
+/// Why an entry has no place.
+#[derive(Debug)]
+pub(crate) enum Full {
+    /// More than an arena can address.
+    Addresses,
+    /// The limit of memory is reached, and there is no scratch space.
+    Scratch(io::Error),
+}
+
+#[derive(Debug)]
 pub(crate) struct Arena {
+    memory: StateMemory,
     chunks: Vec<Chunk>,
+    /// Bytes of memory and of scratch space that the chunks take.
+    held: (usize, usize),
     /// Bytes of entries that are not dead.
     live_bytes: usize,
     /// Bytes of dead entries in chunks not yet freed.
@@ -41,8 +58,25 @@ pub(crate) struct Arena {
 
 #[derive(Debug, Default)]
 struct Chunk {
-    bytes: Vec<u8>,
+    /// None in a range that a larger entry before it takes up, and after the chunk was freed.
+    region: Option<Region>,
     dead_bytes: usize,
+}
+
+impl Chunk {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self.region.as_ref().map_or(&[], Region::bytes)
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.region.as_mut().map_or(&mut [], Region::bytes_mut)
+    }
+
+    fn held(&self) -> (usize, usize) {
+        self.region.as_ref().map_or((0, 0), Region::held)
+    }
 }
 
 fn padded(length: usize) -> usize {
@@ -54,45 +88,52 @@ fn entry_bytes(key: usize, value_room: usize) -> usize {
 }
 
 impl Arena {
-    pub(crate) fn new() -> Self {
-        Self::default()
+    pub(crate) fn new(memory: StateMemory) -> Self {
+        Self { memory, chunks: Vec::new(), held: (0, 0), live_bytes: 0, dead_bytes: 0 }
     }
 
-    /// Appends an entry; `None` if the addresses are used up.
-    pub(crate) fn push(&mut self, key: &[u8], value: &[u8], mark: u32) -> Option<Address> {
+    /// Appends an entry.
+    pub(crate) fn push(&mut self, key: &[u8], value: &[u8], mark: u32) -> Result<Address, Full> {
         let room = padded(value.len());
         let size = entry_bytes(key.len(), room);
         let chunk = self.chunk_for(size)?;
-        let bytes = &mut self.chunks[chunk].bytes;
-        let start = bytes.len();
-        for word in [key.len() as u32, value.len() as u32, room as u32, mark] {
-            bytes.extend_from_slice(&word.to_le_bytes());
+        let Some(region) = &mut self.chunks[chunk].region else { return Err(Full::Addresses) };
+        let start = region.len();
+        let (header, rest) = region.append(size).split_at_mut(HEADER_BYTES);
+        for (place, word) in header.chunks_exact_mut(4).zip([key.len() as u32, value.len() as u32, room as u32, mark]) {
+            place.copy_from_slice(&word.to_le_bytes());
         }
-        bytes.extend_from_slice(key);
-        bytes.resize(start + HEADER_BYTES + padded(key.len()), 0);
-        bytes.extend_from_slice(value);
-        bytes.resize(start + size, 0);
+        let (key_place, value_place) = rest.split_at_mut(padded(key.len()));
+        key_place[..key.len()].copy_from_slice(key);
+        value_place[..value.len()].copy_from_slice(value);
         self.live_bytes += size;
-        Some(((chunk * CHUNK_WORDS) + start / 8) as Address)
+        Ok(((chunk * CHUNK_WORDS) + start / 8) as Address)
     }
 
-    /// The chunk into which `size` bytes go.
-    fn chunk_for(&mut self, size: usize) -> Option<usize> {
-        if let Some(last) = self.chunks.last()
-            && !last.bytes.is_empty()
-            && last.bytes.len() + size <= CHUNK_BYTES
+    /// The chunk into which `size` bytes go, with room for them.
+    fn chunk_for(&mut self, size: usize) -> Result<usize, Full> {
+        if let Some(last) = self.chunks.last_mut()
+            && let Some(region) = &mut last.region
+            && region.len() + size <= CHUNK_BYTES
         {
-            return Some(self.chunks.len() - 1);
+            let before = region.held();
+            region.reserve(size, CHUNK_BYTES).map_err(Full::Scratch)?;
+            let after = region.held();
+            self.held = (self.held.0 + after.0 - before.0, self.held.1 + after.1 - before.1);
+            return Ok(self.chunks.len() - 1);
         }
         let ranges = size.div_ceil(CHUNK_BYTES).max(1);
         if self.chunks.len() + ranges > CHUNKS_MAX {
-            return None;
+            return Err(Full::Addresses);
         }
         let chunk = self.chunks.len();
         let capacity = if chunk == 0 { FIRST_CHUNK_BYTES.max(size) } else { CHUNK_BYTES.max(size) };
-        self.chunks.push(Chunk { bytes: Vec::with_capacity(capacity), dead_bytes: 0 });
+        let region = Region::new(&self.memory, capacity, CHUNK_BYTES).map_err(Full::Scratch)?;
+        let held = region.held();
+        self.held = (self.held.0 + held.0, self.held.1 + held.1);
+        self.chunks.push(Chunk { region: Some(region), dead_bytes: 0 });
         self.chunks.resize_with(chunk + ranges, Chunk::default);
-        Some(chunk)
+        Ok(chunk)
     }
 
     fn split(address: Address) -> (usize, usize) {
@@ -102,14 +143,14 @@ impl Arena {
     fn word(&self, address: Address, index: usize) -> u32 {
         let (chunk, start) = Self::split(address);
         let at = start + index * 4;
-        let bytes = &self.chunks[chunk].bytes[at..at + 4];
+        let bytes = &self.chunks[chunk].bytes()[at..at + 4];
         u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
     }
 
     fn set_word(&mut self, address: Address, index: usize, word: u32) {
         let (chunk, start) = Self::split(address);
         let at = start + index * 4;
-        self.chunks[chunk].bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
+        self.chunks[chunk].bytes_mut()[at..at + 4].copy_from_slice(&word.to_le_bytes());
     }
 
     pub(crate) fn mark(&self, address: Address) -> u32 {
@@ -123,14 +164,14 @@ impl Arena {
     /// Whether there is an entry at an address once given out that is neither hidden nor dead.
     pub(crate) fn is_live(&self, address: Address) -> bool {
         let (chunk, start) = Self::split(address);
-        let present = self.chunks.get(chunk).is_some_and(|chunk| start < chunk.bytes.len());
+        let present = self.chunks.get(chunk).is_some_and(|chunk| start < chunk.bytes().len());
         present && self.mark(address) < mark::HIDDEN
     }
 
     pub(crate) fn key(&self, address: Address) -> &[u8] {
         let (chunk, start) = Self::split(address);
         let start = start + HEADER_BYTES;
-        &self.chunks[chunk].bytes[start..start + self.word(address, 0) as usize]
+        &self.chunks[chunk].bytes()[start..start + self.word(address, 0) as usize]
     }
 
     fn value_start(&self, address: Address) -> (usize, usize) {
@@ -140,13 +181,13 @@ impl Arena {
 
     pub(crate) fn value(&self, address: Address) -> &[u8] {
         let (chunk, start) = self.value_start(address);
-        &self.chunks[chunk].bytes[start..start + self.word(address, 1) as usize]
+        &self.chunks[chunk].bytes()[start..start + self.word(address, 1) as usize]
     }
 
     pub(crate) fn value_mut(&mut self, address: Address) -> &mut [u8] {
         let (chunk, start) = self.value_start(address);
         let length = self.word(address, 1) as usize;
-        &mut self.chunks[chunk].bytes[start..start + length]
+        &mut self.chunks[chunk].bytes_mut()[start..start + length]
     }
 
     /// Bytes a value may have to stay where it lies.
@@ -176,7 +217,7 @@ impl Arena {
     }
 
     fn chunk_addresses(&self, chunk: usize) -> impl Iterator<Item = Address> + '_ {
-        let end = self.chunks[chunk].bytes.len();
+        let end = self.chunks[chunk].bytes().len();
         let mut start = 0;
         std::iter::from_fn(move || {
             if start >= end {
@@ -213,8 +254,8 @@ impl Arena {
         self.chunk_addresses(chunk).filter(|address| self.mark(*address) < mark::HIDDEN).collect()
     }
 
-    /// Copies an entry to the end; `None` if the addresses are used up.
-    pub(crate) fn copy(&mut self, address: Address) -> Option<Address> {
+    /// Copies an entry to the end.
+    pub(crate) fn copy(&mut self, address: Address) -> Result<Address, Full> {
         let (key, value, mark) = (self.key(address).to_vec(), self.value(address).to_vec(), self.mark(address));
         self.push(&key, &value, mark)
     }
@@ -222,13 +263,19 @@ impl Arena {
     /// Gives back the memory of a chunk whose entries are all dead.
     pub(crate) fn free_chunk(&mut self, chunk: usize) {
         self.dead_bytes -= self.chunks[chunk].dead_bytes;
+        let held = self.chunks[chunk].held();
+        self.held = (self.held.0 - held.0, self.held.1 - held.1);
         self.chunks[chunk] = Chunk::default();
     }
 
     /// Bytes of memory held.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.bytes.capacity()).sum::<usize>()
-            + self.chunks.capacity() * size_of::<Chunk>()
+        self.held.0 + self.chunks.capacity() * size_of::<Chunk>()
+    }
+
+    /// Bytes of scratch space held.
+    pub(crate) fn spilled_bytes(&self) -> usize {
+        self.held.1
     }
 
     /// Bytes of the entries that are not dead.

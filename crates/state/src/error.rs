@@ -4,6 +4,7 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::files::FileError;
 use millstream_formats::statefile::StateFileKind;
 
+use crate::arena::Full;
 use crate::location::StoreLocation;
 
 const SQL_STATE: &str = "58030";
@@ -60,4 +61,12 @@ pub(crate) fn unwritable(location: &StoreLocation, reason: impl ToString) -> Spa
         ),
     )
     .with("providerClass", location.to_string())
+}
+
+/// State that has no place.
+pub(crate) fn full(location: &StoreLocation, full: Full) -> SparkError {
+    match full {
+        Full::Addresses => unwritable(location, "More than 32 GiB of state in one partition"),
+        Full::Scratch(error) => unwritable(location, format!("The limit of memory for state is reached, and {error}")),
+    }
 }

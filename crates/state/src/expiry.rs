@@ -14,7 +14,12 @@ const GROUP_BITS: u32 = 20;
 pub(crate) struct ExpiryIndex {
     time_of: TimeOf,
     groups: BTreeMap<i64, Vec<Address>>,
+    /// Bytes of the groups.
+    bytes: usize,
 }
+
+/// Bytes of the map for one group.
+const GROUP_BYTES: usize = 48;
 
 impl fmt::Debug for ExpiryIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,7 +29,7 @@ impl fmt::Debug for ExpiryIndex {
 
 impl ExpiryIndex {
     pub(crate) fn new(time_of: TimeOf) -> Self {
-        Self { time_of, groups: BTreeMap::new() }
+        Self { time_of, groups: BTreeMap::new(), bytes: 0 }
     }
 
     pub(crate) fn time(&self, key: &[u8], value: &[u8]) -> Option<i64> {
@@ -33,24 +38,40 @@ impl ExpiryIndex {
 
     pub(crate) fn add(&mut self, key: &[u8], value: &[u8], address: Address) {
         if let Some(time) = self.time(key, value) {
-            self.groups.entry(time >> GROUP_BITS).or_default().push(address);
+            let group = self.groups.entry(time >> GROUP_BITS).or_default();
+            let before = held(group);
+            group.push(address);
+            self.bytes += held(group) - before;
         }
     }
 
     /// Takes out every group that may hold a time of at most `bound`.
     pub(crate) fn take_due(&mut self, bound: i64) -> Vec<Address> {
-        let later = match (bound >> GROUP_BITS).checked_add(1) {
-            Some(next) => self.groups.split_off(&next),
-            None => BTreeMap::new(),
-        };
-        std::mem::replace(&mut self.groups, later).into_values().flatten().collect()
+        let last = bound >> GROUP_BITS;
+        let mut due = Vec::new();
+        while let Some(group) = self.groups.first_entry().filter(|group| *group.key() <= last) {
+            let group = group.remove();
+            self.bytes -= held(&group);
+            due.extend(group);
+        }
+        due
+    }
+
+    /// The same index without entries.
+    pub(crate) fn emptied(&self) -> Self {
+        Self::new(TimeOf::clone(&self.time_of))
     }
 
     pub(crate) fn clear(&mut self) {
         self.groups.clear();
+        self.bytes = 0;
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.groups.values().map(|group| group.capacity() * size_of::<Address>() + 48).sum()
+        self.bytes
     }
+}
+
+fn held(group: &Vec<Address>) -> usize {
+    if group.capacity() == 0 { 0 } else { group.capacity() * size_of::<Address>() + GROUP_BYTES }
 }

@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::hash::BuildHasher;
+use std::io;
 use std::time::{Duration, SystemTime};
 
+use foldhash::fast::RandomState;
 use millstream_formats::condition::SparkError;
-use millstream_formats::files::{FileError, Writer, names};
-use millstream_formats::statefile::{Change, Changes, ChangesWriter, StateFileKind, read_content, state_file_path};
+use millstream_formats::files::{FileError, Summed, Writer, names};
+use millstream_formats::statefile::{Change, StateFileKind, StateFileWriter, read_changes, state_file_path};
 
 use crate::error;
 use crate::files::StateFiles;
@@ -15,6 +18,9 @@ use crate::store::StoreOptions;
 
 /// With this many deltas after a snapshot the next one is due whatever their size, to bound a restart.
 const DELTAS_MAX: u64 = 1000;
+/// How much of the deltas is held at a time, uncompressed, as far as their size tells.
+const DELTA_BYTES_MAX: u64 = 64 << 20;
+const COMPRESSION_RATIO: u64 = 3;
 /// Temporary files this old are left from a crash.
 const TEMPORARY_AGE: Duration = Duration::from_secs(600);
 
@@ -24,6 +30,66 @@ pub struct Maintenance {
     location: StoreLocation,
     options: StoreOptions,
     version: u64,
+    /// Bytes of deltas that are held at a time.
+    pub(crate) delta_bytes_max: u64,
+    hasher: RandomState,
+}
+
+/// A share of the keys.
+#[derive(Debug, Clone, Copy)]
+struct Pass<'a> {
+    number: u64,
+    of: u64,
+    hasher: &'a RandomState,
+}
+
+impl Pass<'_> {
+    fn takes(&self, key: &[u8]) -> bool {
+        self.of == 1 || self.hasher.hash_one(key) % self.of == self.number
+    }
+}
+
+/// The changes of several deltas, one after the other.
+#[derive(Debug, Default)]
+struct Deltas {
+    bytes: Vec<u8>,
+    /// Where in `bytes` a key begins, its length, and the length of the value that follows it; none for a removal.
+    entries: Vec<(usize, usize, Option<usize>)>,
+}
+
+impl Deltas {
+    fn add(&mut self, pass: Pass<'_>, change: Change<'_>) {
+        let (key, value) = match change {
+            Change::Put(key, value) => (key, Some(value)),
+            Change::Remove(key) => (key, None),
+        };
+        if pass.takes(key) {
+            self.entries.push((self.bytes.len(), key.len(), value.map(<[u8]>::len)));
+            self.bytes.extend_from_slice(key);
+            self.bytes.extend_from_slice(value.unwrap_or_default());
+        }
+    }
+
+    /// The last value of each key; none if it was removed.
+    fn newest(&self) -> HashMap<&[u8], Option<&[u8]>> {
+        let entries = self.entries.iter().map(|(start, key, value)| {
+            let (key, rest) = self.bytes[*start..].split_at(*key);
+            (key, value.map(|length| &rest[..length]))
+        });
+        entries.collect()
+    }
+}
+
+/// Why entries cannot be merged.
+enum MergeError {
+    Read(SparkError),
+    Write(io::Error),
+}
+
+impl From<io::Error> for MergeError {
+    fn from(error: io::Error) -> Self {
+        Self::Write(error)
+    }
 }
 
 /// What maintenance did.
@@ -37,7 +103,7 @@ pub struct MaintenanceReport {
 
 impl Maintenance {
     pub(crate) fn new(location: StoreLocation, options: StoreOptions, version: u64) -> Self {
-        Self { location, options, version }
+        Self { location, options, version, delta_bytes_max: DELTA_BYTES_MAX, hasher: RandomState::default() }
     }
 
     /// Writes a snapshot if one is due, then removes what no retained version needs. May run while the store goes on, but not
@@ -75,58 +141,71 @@ impl Maintenance {
         deltas > DELTAS_MAX || changed >= bytes(base, StateFileKind::Snapshot) / 2
     }
 
+    /// Writes what the last snapshot and the deltas after it come to. Holds so much of the deltas at a time as memory shall be used
+    /// for it, and little of anything else: with more deltas, the entries are taken in several passes, parted by hash.
     fn write_snapshot(&self, files: &StateFiles, version: u64) -> Result<(), SparkError> {
         let base = files.bases(version).first().copied().unwrap_or(0);
-        let content = |version, kind| {
-            let path = state_file_path(self.location.dir(), version, kind);
-            read_content(&path).map_err(|e| error::unreadable(&self.location, kind, e))
-        };
-        let deltas: Vec<Vec<u8>> =
-            (base + 1..=version).map(|version| content(version, StateFileKind::Delta)).collect::<Result<_, _>>()?;
-        let mut changed: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
-        for (delta, version) in deltas.iter().zip(base + 1..) {
-            for change in self.changes(delta, version, StateFileKind::Delta) {
-                match change? {
-                    Change::Put(key, value) => changed.insert(key, Some(value)),
-                    Change::Remove(key) => changed.insert(key, None),
-                };
+        let path = |version, kind| state_file_path(self.location.dir(), version, kind);
+        let bytes = |version| fs::metadata(path(version, StateFileKind::Delta)).map_or(0, |metadata| metadata.len());
+        let compressed: u64 = (base + 1..=version).map(bytes).sum();
+        let passes = (compressed * COMPRESSION_RATIO).div_ceil(self.delta_bytes_max).max(1);
+        // The reason of a failure that is not the snapshot's own.
+        let mut unreadable = None;
+        let writer = Writer { role: "snapshot", fsync: self.options.fsync };
+        let written = writer.replace_with(&path(version, StateFileKind::Snapshot), |file| {
+            let mut snapshot = StateFileWriter::new(file);
+            for pass in (0..passes).map(|number| Pass { number, of: passes, hasher: &self.hasher }) {
+                let merged = self.merge(pass, base, version, &mut snapshot);
+                merged.map_err(|failed| match failed {
+                    MergeError::Write(error) => error,
+                    MergeError::Read(error) => {
+                        let text = error.to_string();
+                        unreadable = Some(error);
+                        io::Error::other(text)
+                    }
+                })?;
             }
-        }
-        let mut writer = ChangesWriter::new();
-        if base > 0 {
-            let snapshot = content(base, StateFileKind::Snapshot)?;
-            for change in self.changes(&snapshot, base, StateFileKind::Snapshot) {
-                if let Change::Put(key, value) = change?
-                    && !changed.contains_key(key)
-                {
-                    writer.put(key, value);
-                }
-            }
-        }
-        changed.iter().for_each(|(key, value)| {
-            if let Some(value) = value {
-                writer.put(key, value);
-            }
+            snapshot.finish()
         });
-        let mut compressed = Vec::new();
-        writer.finish(&mut compressed);
-        let path = state_file_path(self.location.dir(), version, StateFileKind::Snapshot);
-        let written = Writer { role: "snapshot", fsync: self.options.fsync }.replace(&path, &compressed);
-        written.map_err(|e| error::unwritable(&self.location, e))
+        match unreadable {
+            Some(error) => Err(error),
+            None => written.map_err(|e| error::unwritable(&self.location, e)),
+        }
     }
 
-    fn changes<'a>(
-        &'a self,
-        content: &'a [u8],
+    /// Adds the entries of a pass to a snapshot.
+    fn merge(
+        &self,
+        pass: Pass<'_>,
+        base: u64,
         version: u64,
-        kind: StateFileKind,
-    ) -> impl Iterator<Item = Result<Change<'a>, SparkError>> + 'a {
-        Changes::new(content).map(move |change| {
-            change.map_err(|reason| {
-                let path = state_file_path(self.location.dir(), version, kind);
-                error::unreadable(&self.location, kind, FileError::Damaged { path, reason })
-            })
-        })
+        snapshot: &mut StateFileWriter<&mut Summed>,
+    ) -> Result<(), MergeError> {
+        let read = |version, kind, visit: &mut dyn FnMut(Change<'_>)| {
+            let path = state_file_path(self.location.dir(), version, kind);
+            let read = read_changes(&path, |change| visit(change));
+            read.map_err(|e| MergeError::Read(error::unreadable(&self.location, kind, e)))
+        };
+        let mut deltas = Deltas::default();
+        for version in base + 1..=version {
+            read(version, StateFileKind::Delta, &mut |change| deltas.add(pass, change))?;
+        }
+        let changed = deltas.newest();
+        let mut written = Ok(());
+        if base > 0 {
+            read(base, StateFileKind::Snapshot, &mut |change| {
+                if let Change::Put(key, value) = change
+                    && written.is_ok()
+                    && pass.takes(key)
+                    && !changed.contains_key(key)
+                {
+                    written = snapshot.put(key, value);
+                }
+            })?;
+        }
+        let puts = changed.iter().filter_map(|(key, value)| Some((key, (*value)?)));
+        written.and_then(|()| puts.into_iter().try_for_each(|(key, value)| snapshot.put(key, value)))?;
+        Ok(())
     }
 
     /// Removes the files before the newest snapshot from which the oldest retained version can be made, and what crashes left.

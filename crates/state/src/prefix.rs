@@ -22,6 +22,11 @@ impl PrefixIndex {
         Self { prefix, hasher: RandomState::default(), entries: BTreeSet::new(), scratch: Vec::new() }
     }
 
+    /// The same index without entries.
+    pub(crate) fn emptied(&self) -> Self {
+        Self::new(self.prefix.clone())
+    }
+
     fn hash(&self, prefix: &[u8]) -> u32 {
         (self.hasher.hash_one(prefix) >> 32) as u32
     }

@@ -8,10 +8,10 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use millstream_formats::statefile::{Change, Changes};
 
-use crate::arena::{Address, Arena, mark};
+use crate::arena::{Address, Arena, Full, mark};
 use crate::expiry::ExpiryIndex;
+use crate::memory::{StateMemory, TableAllocator};
 use crate::prefix::PrefixIndex;
 
 /// An entry of the hash table. The hash spares a look into the arena for most keys that do not match.
@@ -61,13 +61,10 @@ impl ChangeNote {
     }
 }
 
-/// More than an arena can address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Overflow;
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Rows {
-    table: HashTable<Slot>,
+    memory: StateMemory,
+    table: HashTable<Slot, TableAllocator>,
     hasher: RandomState,
     arena: Arena,
     changes: Vec<ChangeNote>,
@@ -87,8 +84,17 @@ pub(crate) struct Changed<'a> {
 }
 
 impl Rows {
-    pub(crate) fn new(expiry: Option<ExpiryIndex>, prefix: Option<PrefixIndex>) -> Self {
-        Self { expiry, prefix, ..Self::default() }
+    pub(crate) fn new(memory: StateMemory, expiry: Option<ExpiryIndex>, prefix: Option<PrefixIndex>) -> Self {
+        Self {
+            table: HashTable::new_in(TableAllocator::new(memory.clone())),
+            hasher: RandomState::default(),
+            arena: Arena::new(memory.clone()),
+            memory,
+            changes: Vec::new(),
+            undo: Vec::new(),
+            expiry,
+            prefix,
+        }
     }
 
     fn hash(&self, key: &[u8]) -> u32 {
@@ -117,7 +123,7 @@ impl Rows {
     }
 
     /// The value for an update in place, with `initial` put first if there is none.
-    pub(crate) fn upsert(&mut self, key: &[u8], initial: &[u8]) -> Result<(&mut [u8], bool), Overflow> {
+    pub(crate) fn upsert(&mut self, key: &[u8], initial: &[u8]) -> Result<(&mut [u8], bool), Full> {
         let hash = self.hash(key);
         if let Some(address) = self.find(key, hash) {
             self.note_overwrite(address);
@@ -127,7 +133,7 @@ impl Rows {
         Ok((self.arena.value_mut(address), true))
     }
 
-    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Overflow> {
+    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Full> {
         let hash = self.hash(key);
         let Some(address) = self.find(key, hash) else {
             return self.insert(key, value, hash).map(drop);
@@ -145,19 +151,19 @@ impl Rows {
     }
 
     /// Puts an entry that is not there.
-    fn insert(&mut self, key: &[u8], value: &[u8], hash: u32) -> Result<Address, Overflow> {
+    fn insert(&mut self, key: &[u8], value: &[u8], hash: u32) -> Result<Address, Full> {
         let mark = self.changes.len() as u32 + 1;
-        let address = self.arena.push(key, value, mark).ok_or(Overflow)?;
+        let address = self.arena.push(key, value, mark)?;
         self.changes.push(ChangeNote::new(Some(address), Before::Absent));
         self.link(address, hash);
         Ok(address)
     }
 
     /// Moves an entry whose value outgrew its room.
-    fn relocate(&mut self, old: Address, key: &[u8], value: &[u8], hash: u32) -> Result<(), Overflow> {
+    fn relocate(&mut self, old: Address, key: &[u8], value: &[u8], hash: u32) -> Result<(), Full> {
         let noted = self.arena.mark(old);
         let mark = if noted == mark::CLEAN { self.changes.len() as u32 + 1 } else { noted };
-        let new = self.arena.push(key, value, mark).ok_or(Overflow)?;
+        let new = self.arena.push(key, value, mark)?;
         self.unlink(old, hash);
         self.link(new, hash);
         if noted == mark::CLEAN {
@@ -378,7 +384,7 @@ impl Rows {
         for _ in 0..2 {
             let Some(chunk) = self.arena.worst_chunk() else { return };
             for old in self.arena.live_in_chunk(chunk) {
-                let Some(new) = self.arena.copy(old) else { return };
+                let Ok(new) = self.arena.copy(old) else { return };
                 let hash = self.hash(self.arena.key(old));
                 self.unlink(old, hash);
                 self.arena.kill(old);
@@ -389,32 +395,29 @@ impl Rows {
         }
     }
 
+    /// Copies what lives into a new arena; leaves everything as it is if there is no room for it.
     fn rebuild(&mut self) {
-        let old = std::mem::take(&mut self.arena);
-        let live: Vec<Address> = old.addresses().filter(|address| old.mark(*address) < mark::HIDDEN).collect();
-        self.clear();
-        for address in live {
-            // A new arena has room for what lived in the old one.
-            let _ = self.load(old.key(address), old.value(address));
+        let (expiry, prefix) = (&self.expiry, &self.prefix);
+        let (expiry, prefix) = (expiry.as_ref().map(ExpiryIndex::emptied), prefix.as_ref().map(PrefixIndex::emptied));
+        let mut rebuilt = Self::new(self.memory.clone(), expiry, prefix);
+        if self.iter().all(|(key, value)| rebuilt.load(key, value).is_ok()) {
+            *self = rebuilt;
         }
     }
 
-    /// Makes room for the entries of a file's content, by the size of the first.
-    pub(crate) fn reserve_for(&mut self, content: &[u8]) {
-        let Some(Ok(Change::Put(key, value))) = Changes::new(content).next() else { return };
-        let entries = content.len() / (key.len() + value.len() + 8);
-        // A first entry smaller than most must not take more than the entries themselves will.
-        self.table.reserve(entries.min(content.len() / 32), |slot| table_hash(slot.hash));
+    /// Makes room for entries to come.
+    pub(crate) fn reserve(&mut self, entries: usize) {
+        self.table.reserve(entries, |slot| table_hash(slot.hash));
     }
 
     /// Puts an entry of a version being loaded, which is no change.
-    pub(crate) fn load(&mut self, key: &[u8], value: &[u8]) -> Result<(), Overflow> {
+    pub(crate) fn load(&mut self, key: &[u8], value: &[u8]) -> Result<(), Full> {
         let hash = self.hash(key);
         let Self { table, arena, prefix, expiry, .. } = self;
         let same = |slot: &Slot| slot.hash == hash && arena.key(slot.address) == key;
         let address = match table.entry(table_hash(hash), same, |slot| table_hash(slot.hash)) {
             Entry::Vacant(vacant) => {
-                let address = arena.push(key, value, mark::CLEAN).ok_or(Overflow)?;
+                let address = arena.push(key, value, mark::CLEAN)?;
                 vacant.insert(Slot { address, hash });
                 address
             }
@@ -424,7 +427,7 @@ impl Rows {
                     arena.set_value(old, value);
                     old
                 } else {
-                    let address = arena.push(key, value, mark::CLEAN).ok_or(Overflow)?;
+                    let address = arena.push(key, value, mark::CLEAN)?;
                     occupied.get_mut().address = address;
                     arena.kill(old);
                     if let Some(prefix) = prefix {
@@ -454,8 +457,8 @@ impl Rows {
 
     /// Forgets everything, indexes included.
     pub(crate) fn clear(&mut self) {
-        self.table = HashTable::new();
-        self.arena = Arena::new();
+        self.table = HashTable::new_in(TableAllocator::new(self.memory.clone()));
+        self.arena = Arena::new(self.memory.clone());
         self.changes.clear();
         self.undo.clear();
         if let Some(expiry) = &mut self.expiry {
@@ -469,11 +472,16 @@ impl Rows {
     /// Bytes of memory held.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.arena.memory_bytes()
-            + self.table.allocation_size()
+            + (self.table.allocation_size().saturating_sub(self.table.allocator().spilled_bytes()))
             + self.changes.capacity() * size_of::<ChangeNote>()
             + self.undo.capacity()
             + self.expiry.as_ref().map_or(0, ExpiryIndex::memory_bytes)
             + self.prefix.as_ref().map_or(0, PrefixIndex::memory_bytes)
+    }
+
+    /// Bytes of scratch space held.
+    pub(crate) fn spilled_bytes(&self) -> usize {
+        self.arena.spilled_bytes() + self.table.allocator().spilled_bytes()
     }
 
     /// Bytes of keys, values and their headers.

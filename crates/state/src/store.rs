@@ -1,5 +1,6 @@
 //! A store: its rows in memory at one version, and the files of its versions.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -9,17 +10,17 @@ use millstream_formats::condition::SparkError;
 use millstream_formats::files::{FileError, Writer};
 use millstream_formats::lz4block::EMPTY_STATE_FILE;
 use millstream_formats::row::{KeyPrefix, validate};
-use millstream_formats::statefile::{
-    Change, ChangesWriter, StateFileKind, apply_changes, read_content, state_file_path,
-};
+use millstream_formats::statefile::{Change, ChangesWriter, StateFileKind, read_changes_expecting, state_file_path};
 
+use crate::arena::Full;
 use crate::error;
 use crate::expiry::ExpiryIndex;
 use crate::files::StateFiles;
 use crate::location::StoreLocation;
 use crate::maintenance::Maintenance;
+use crate::memory::StateMemory;
 use crate::prefix::PrefixIndex;
-use crate::rows::{Overflow, Rows};
+use crate::rows::Rows;
 
 /// The time (µs) from which an entry may be closed, by key and value; `None` if never.
 pub type TimeOf = Arc<dyn Fn(&[u8], &[u8]) -> Option<i64> + Send + Sync>;
@@ -41,6 +42,8 @@ pub struct StoreOptions {
     /// A snapshot is due when more deltas than this follow the last one
     /// (`spark.sql.streaming.stateStore.minDeltasForSnapshot`).
     pub min_deltas_for_snapshot: u64,
+    /// Where its entries lie.
+    pub memory: StateMemory,
     /// For [`StateStore::remove_expired`] and [`StateStore::visit_expired`].
     pub time_of: Option<TimeOf>,
     /// For [`StateStore::scan_prefix`].
@@ -50,13 +53,14 @@ pub struct StoreOptions {
 }
 
 impl Default for StoreOptions {
-    /// Spark's settings, no sync, no index.
+    /// Spark's settings, no sync, no limit of memory, no index.
     fn default() -> Self {
         Self {
             versions_retained: 100,
             fsync: false,
             deltas_synced_by_caller: false,
             min_deltas_for_snapshot: 10,
+            memory: StateMemory::default(),
             time_of: None,
             prefix: None,
             row_types: None,
@@ -71,6 +75,7 @@ impl fmt::Debug for StoreOptions {
             .field("fsync", &self.fsync)
             .field("deltas_synced_by_caller", &self.deltas_synced_by_caller)
             .field("min_deltas_for_snapshot", &self.min_deltas_for_snapshot)
+            .field("memory", &self.memory)
             .field("time_of", &self.time_of.is_some())
             .field("prefix", &self.prefix)
             .field("row_types", &self.row_types)
@@ -85,6 +90,8 @@ pub struct StoreMetrics {
     pub rows: u64,
     /// Bytes of memory held, garbage and indexes included.
     pub memory_bytes: u64,
+    /// Bytes of scratch space held, beyond the limit of memory.
+    pub spilled_bytes: u64,
     /// Bytes of the entries alone.
     pub live_bytes: u64,
 }
@@ -122,7 +129,8 @@ impl StateStore {
     /// A store at version 0. Touches no file.
     pub fn open(location: StoreLocation, options: StoreOptions) -> Self {
         let expiry = options.time_of.clone().map(ExpiryIndex::new);
-        let rows = Rows::new(expiry, options.prefix.clone().map(PrefixIndex::new));
+        let prefix = options.prefix.clone().map(PrefixIndex::new);
+        let rows = Rows::new(options.memory.clone(), expiry, prefix);
         let (writer, compressed) = (ChangesWriter::new(), Vec::new());
         let (stale_snapshots, accompanied) = (Vec::new(), BTreeSet::new());
         Self {
@@ -208,20 +216,21 @@ impl StateStore {
 
     fn apply(&mut self, version: u64, kind: StateFileKind) -> Result<(), (StateFileKind, FileError)> {
         let path = state_file_path(self.location.dir(), version, kind);
-        let mut overflow = false;
-        let rows = &mut self.rows;
-        let content = read_content(&path).map_err(|error| (kind, error))?;
-        rows.reserve_for(&content);
-        let read = apply_changes(&path, &content, |change| match change {
-            Change::Put(key, value) => overflow |= rows.load(key, value).is_err(),
-            Change::Remove(key) => rows.unload(key),
+        let (mut full, rows) = (None, RefCell::new(&mut self.rows));
+        let expect = |entries| rows.borrow_mut().reserve(entries);
+        let read = read_changes_expecting(&path, expect, |change| match change {
+            Change::Put(key, value) => full = rows.borrow_mut().load(key, value).err().or(full.take()),
+            Change::Remove(key) => rows.borrow_mut().unload(key),
         });
         read.map_err(|error| (kind, error))?;
-        if overflow {
-            let reason = "it holds more than a store can address".to_string();
-            return Err((kind, FileError::Unsupported { path, reason }));
+        match full {
+            None => Ok(()),
+            Some(Full::Addresses) => {
+                let reason = "it holds more than a store can address".to_string();
+                Err((kind, FileError::Unsupported { path, reason }))
+            }
+            Some(Full::Scratch(error)) => Err((kind, FileError::io(&path, "hold in memory what is in", error))),
         }
-        Ok(())
     }
 
     /// Spark's check of the first row it loads, which notices most changes of the schema.
@@ -252,21 +261,17 @@ impl StateStore {
     /// counts as changed.
     ///
     /// # Errors
-    /// If the store holds more than 32 GiB.
+    /// If the store holds more than 32 GiB, or memory is limited and there is no scratch space.
     pub fn upsert(&mut self, key: &[u8], initial: &[u8]) -> Result<(&mut [u8], bool), SparkError> {
-        match self.rows.upsert(key, initial) {
-            Ok(found) => Ok(found),
-            Err(Overflow) => Err(error::unwritable(&self.location, "More than 32 GiB of state in one partition")),
-        }
+        self.rows.upsert(key, initial).map_err(|full| error::full(&self.location, full))
     }
 
     /// Puts an entry, in place of the one with the same key if there is one.
     ///
     /// # Errors
-    /// If the store holds more than 32 GiB.
+    /// If the store holds more than 32 GiB, or memory is limited and there is no scratch space.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), SparkError> {
-        let put = self.rows.put(key, value);
-        put.map_err(|Overflow| error::unwritable(&self.location, "More than 32 GiB of state in one partition"))
+        self.rows.put(key, value).map_err(|full| error::full(&self.location, full))
     }
 
     /// Removes an entry; false if there was none.
@@ -324,7 +329,8 @@ impl StateStore {
     /// Figures of the store now.
     pub fn metrics(&self) -> StoreMetrics {
         let (rows, memory_bytes) = (self.len() as u64, self.memory_bytes() as u64);
-        StoreMetrics { rows, memory_bytes, live_bytes: self.rows.live_bytes() as u64 }
+        let (spilled_bytes, live_bytes) = (self.rows.spilled_bytes() as u64, self.rows.live_bytes() as u64);
+        StoreMetrics { rows, memory_bytes, spilled_bytes, live_bytes }
     }
 
     /// Writes the changes as the next version's delta, empty if there are none, and returns that version. Costs what

@@ -1,19 +1,19 @@
 //! A checkpoint survives a crash at every write, sync, link, rename and removal, and another crash while it recovers.
 //!
-//! Runs with `--features failpoints`. A crash is a panic at a fail point: whatever is on disk then stays as it is. The driver
-//! does what a query does, in its order: source log, offsets, state, commit, maintenance.
+//! A crash is a step after which nothing more happens to the files ([`millstream_formats::faults`]). The driver does what a query
+//! does, in its order: source log, offsets, state, commit, maintenance. The same for whole queries: `millstream/tests/crashes.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{DataType, Field, Fields};
+use millstream_formats::faults::{Fault, FaultPlan, STEPS, Step};
 use millstream_formats::filelog::{FileLogOptions, SourceFile, SourceFileLog};
 use millstream_formats::log::{CommitLog, CommitRecord, OffsetLog, OffsetRecord, query_id};
 use millstream_formats::row::{RowBuffer, RowEncoder};
@@ -22,10 +22,7 @@ use millstream_state::inspect::verify;
 use millstream_state::{StateStore, StoreLocation, StoreOptions};
 
 const BATCHES: i64 = 5;
-const STEPS: [&str; 7] = ["create", "write", "sync", "rename", "sync_dir", "link", "remove"];
-const ROLES: [&str; 9] =
-    ["metadata", "source_log", "offsets", "state_schema", "operator_metadata", "delta", "snapshot", "state", "commits"];
-
+type Outcome = Result<(), Box<dyn std::error::Error>>;
 type Rows = BTreeMap<i64, i64>;
 
 /// A directory in memory where there is one: a run syncs dozens of files, and there are thousands of runs.
@@ -83,57 +80,55 @@ fn open_store(dir: &Path) -> StateStore {
 }
 
 /// Runs the query from wherever the checkpoint stands to its last batch.
-fn run(dir: &Path) {
-    query_id(dir, true).unwrap();
+fn run(dir: &Path) -> Outcome {
+    query_id(dir, true)?;
     let log_options = FileLogOptions { compact_interval: 2, fsync: true, ..FileLogOptions::default() };
-    let sources = SourceFileLog::open_source(dir.join("sources/0"), log_options).unwrap();
-    let offsets = OffsetLog::open(dir.join("offsets"), true).unwrap();
-    let commits = CommitLog::open(dir.join("commits"), true).unwrap();
-    let latest = offsets.latest().unwrap().map_or(-1, |(id, _)| id);
-    let committed = commits.latest().unwrap().map_or(-1, |(id, _)| id);
+    let sources = SourceFileLog::open_source(dir.join("sources/0"), log_options)?;
+    let offsets = OffsetLog::open(dir.join("offsets"), true)?;
+    let commits = CommitLog::open(dir.join("commits"), true)?;
+    let latest = offsets.latest()?.map_or(-1, |(id, _)| id);
+    let committed = commits.latest()?.map_or(-1, |(id, _)| id);
     let mut store = open_store(dir);
     let first = if committed == latest { latest + 1 } else { latest };
-    store.load(first as u64).unwrap();
+    store.load(first as u64)?;
     for id in first..BATCHES {
         if sources.latest().unwrap_or(-1) < id {
-            let file = SourceFile { path: format!("file:///in/{id}"), modified_ms: id, batch_id: id };
-            sources.add(id, &[file]).unwrap();
+            sources.add(id, &[SourceFile { path: format!("file:///in/{id}"), modified_ms: id, batch_id: id }])?;
         }
         if latest < id {
             let offset = Some(format!("{{\"logOffset\":{id}}}"));
-            offsets
-                .add(id, &OffsetRecord { conf: settings(), offsets: vec![offset], ..OffsetRecord::default() })
-                .unwrap();
+            offsets.add(id, &OffsetRecord { conf: settings(), offsets: vec![offset], ..OffsetRecord::default() })?;
         }
         for (key, value) in changes(id) {
             let before = store.get(&row(key)).map_or(0, long);
             match value {
-                Some(value) => store.put(&row(key), &row(before + value)).unwrap(),
+                Some(value) => store.put(&row(key), &row(before + value))?,
                 None => drop(store.remove(&row(key))),
             }
         }
-        describe(dir);
-        store.commit().unwrap();
-        commits.add(id, &CommitRecord::default()).unwrap();
-        store.maintenance().run().unwrap();
+        describe(dir)?;
+        store.commit()?;
+        commits.add(id, &CommitRecord::default())?;
+        store.maintenance().run()?;
     }
+    Ok(())
 }
 
-fn describe(dir: &Path) {
+fn describe(dir: &Path) -> Outcome {
     let fields = Fields::from(vec![Field::new("n", DataType::Int64, true)]);
     let state = dir.join("state/0");
-    StateSchema::of(&fields, &fields).write_if_missing(&state.join("0/_metadata/schema"), true).unwrap();
+    StateSchema::of(&fields, &fields).write_if_missing(&state.join("0/_metadata/schema"), true)?;
     let metadata = OperatorMetadata::new(0, "stateStoreSave", &["default"], 0, 1);
-    metadata.write_if_missing(&OperatorMetadata::path(&state), true).unwrap();
+    Ok(metadata.write_if_missing(&OperatorMetadata::path(&state), true)?)
 }
 
-/// Runs until the fail point is reached for the `hit`-th time; false if it never was.
-fn run_until(dir: &Path, point: &str, hit: usize) -> bool {
-    let before = if hit > 1 { format!("{}*off->", hit - 1) } else { String::new() };
-    fail::cfg(point, &format!("{before}1*panic->off")).unwrap();
-    let crashed = catch_unwind(AssertUnwindSafe(|| run(dir))).is_err();
-    fail::remove(point);
-    crashed
+/// Runs until the step is reached for the `hit`-th time; the steps before it, or none if it never was.
+fn run_until(dir: &Path, step: &str, hit: usize) -> Option<Vec<Step>> {
+    let plan = FaultPlan::below(dir);
+    plan.arm(step, hit, Fault::Crash);
+    let ended = run(dir);
+    assert_eq!(ended.is_err(), plan.struck(), "{step}: {ended:?}");
+    plan.struck().then(|| plan.take_steps())
 }
 
 fn check(dir: &Path, what: &str) {
@@ -157,59 +152,110 @@ fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
-/// Every fail point there is and every time it is reached in one run.
-fn crashes() -> Vec<(String, usize)> {
-    let mut crashes = Vec::new();
-    for point in ROLES.iter().flat_map(|role| STEPS.iter().map(move |step| format!("{role}::{step}"))) {
-        let hits = (1..).take_while(|hit| run_until(scratch().path(), &point, *hit));
-        crashes.extend(hits.map(|hit| (point.clone(), hit)));
+/// Every step of a run without faults, and how often it is reached.
+fn all_steps() -> BTreeMap<String, usize> {
+    let dir = scratch();
+    let plan = FaultPlan::below(dir.path());
+    run(dir.path()).unwrap();
+    let mut steps = BTreeMap::new();
+    plan.take_steps().into_iter().for_each(|step| *steps.entry(step.name).or_default() += 1);
+    steps
+}
+
+/// What a power cut leaves: files whose content, name and directories have been synced since they changed last.
+fn power_cut(dir: &Path, steps: &[Step], left: &Path) {
+    let synced_after = |from: usize, name: &str, path: &Path| {
+        let is = |step: &Step| step.name.ends_with(name) && step.path == path || step.name == "filesystem::sync";
+        steps.iter().skip(from).any(is)
+    };
+    let last = |path: &Path, what: &[&str]| {
+        let changed = |step: &Step| step.path == path && what.iter().any(|name| step.name.ends_with(name));
+        steps.iter().rposition(changed)
+    };
+    let named = |path: &Path, from: usize| synced_after(from, "::sync_dir", path.parent().unwrap());
+    let mut pending = vec![dir.to_path_buf()];
+    while let Some(from) = pending.pop() {
+        for entry in fs::read_dir(from).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                let first = steps.iter().position(|step| step.path.starts_with(&path)).unwrap_or(0);
+                if named(&path, first) {
+                    pending.push(path);
+                }
+                continue;
+            }
+            let linked = last(&path, &["::rename", "::link"]);
+            let content = last(&path, &["::write"]).is_none_or(|at| synced_after(at, "::sync", &path));
+            if linked.is_some_and(|at| content && named(&path, at)) {
+                let to = left.join(path.strip_prefix(dir).unwrap());
+                fs::create_dir_all(to.parent().unwrap()).unwrap();
+                fs::copy(&path, to).unwrap();
+            }
+        }
     }
-    crashes
+}
+
+/// The newest batch in the commit log of a checkpoint.
+fn committed(dir: &Path) -> Option<i64> {
+    fs::read_dir(dir.join("commits")).ok()?.flatten().filter_map(|f| f.file_name().to_str()?.parse().ok()).max()
 }
 
 #[test]
-fn a_checkpoint_survives_a_crash_anywhere_and_another_while_it_recovers() {
-    let _scenario = fail::FailScenario::setup();
-    std::panic::set_hook(Box::new(|_| {}));
-    let crashes = crashes();
-    let mut points: Vec<&String> = crashes.iter().map(|(point, _)| point).collect();
-    points.dedup();
-    let list: Vec<&str> = points.iter().map(|point| point.as_str()).collect();
-    writeln!(std::io::stderr(), "{} crashes at {} points: {}", crashes.len(), points.len(), list.join(" ")).unwrap();
-    for role in ROLES {
-        assert!(list.iter().any(|point| point.starts_with(role)), "no crash at {role}");
+fn a_checkpoint_survives_a_crash_or_a_power_cut_anywhere_and_another_while_it_recovers() {
+    let steps = all_steps();
+    let names: Vec<&str> = steps.keys().map(String::as_str).collect();
+    writeln!(
+        std::io::stderr(),
+        "{} crashes at {} steps: {}",
+        steps.values().sum::<usize>(),
+        steps.len(),
+        names.join(" ")
+    )
+    .unwrap();
+    for role in ["metadata", "source_log", "offsets", "state_schema", "operator_metadata", "delta", "snapshot", "state"]
+    {
+        assert!(names.iter().any(|name| name.starts_with(role)), "no crash at {role}");
     }
-    for (point, hit) in &crashes {
-        let dir = scratch();
-        assert!(run_until(dir.path(), point, *hit));
-        for second in &points {
-            let again = scratch();
-            copy_dir(dir.path(), again.path());
-            run_until(again.path(), second, 1);
-            run(again.path());
-            check(again.path(), &format!("{point} at its hit {hit}, then {second}"));
+    for (step, hit) in steps.iter().flat_map(|(step, hits)| (1..=*hits).map(move |hit| (step, hit))) {
+        let (crashed, cut) = (scratch(), scratch());
+        let before = run_until(crashed.path(), step, hit).unwrap();
+        power_cut(crashed.path(), &before, cut.path());
+        if let Some(acknowledged) = before.iter().filter(|step| step.name == "commits::sync_dir").count().checked_sub(2)
+        {
+            // The first names the directory in its parent, the last was not seen to end.
+            assert!(committed(cut.path()) >= Some(acknowledged as i64 - 1), "{step} at its hit {hit}");
+        }
+        for (left, how) in [(&crashed, "crash"), (&cut, "power cut")] {
+            for second in &names {
+                let again = scratch();
+                copy_dir(left.path(), again.path());
+                run_until(again.path(), second, 1);
+                run(again.path()).unwrap();
+                check(again.path(), &format!("{how} in {step} at its hit {hit}, then a crash in {second}"));
+            }
         }
     }
-    drop(std::panic::take_hook());
 }
 
 #[test]
 fn a_commit_that_fails_can_be_tried_again_or_given_up() {
-    let _scenario = fail::FailScenario::setup();
+    const NO_SPACE: i32 = 28;
     for step in STEPS {
         let dir = scratch();
+        let plan = FaultPlan::below(dir.path());
         let mut store = open_store(dir.path());
         store.put(&row(1), &row(1)).unwrap();
         store.commit().unwrap();
         store.put(&row(2), &row(2)).unwrap();
-        fail::cfg(format!("delta::{step}"), "1*return(No space left on device)->off").unwrap();
+        plan.arm(&format!("delta::{step}"), 1, Fault::Fails(NO_SPACE));
         if let Err(error) = store.commit() {
             assert_eq!(error.condition(), Some("CANNOT_WRITE_STATE_STORE.CANNOT_COMMIT"));
             assert!(error.to_string().contains("No space left on device"), "{error}");
             assert_eq!((store.version(), store.len()), (1, 2));
+            plan.clear();
             store.commit().unwrap();
         }
-        fail::remove(format!("delta::{step}"));
+        plan.clear();
         store.put(&row(3), &row(3)).unwrap();
         store.abort();
         let mut again = open_store(dir.path());

@@ -201,7 +201,7 @@ mod tests {
 
     fn open(dir: &Path) -> BatchLog<String> {
         let retention = Retention { compact_interval: 3, batches_kept: 2, cleanup_delay: Duration::ZERO, delete: true };
-        BatchLog::open(dir.to_path_buf(), Writer { role: "sources", fsync: false }, retention).unwrap()
+        BatchLog::open(dir.to_path_buf(), Writer { role: "source_log", fsync: false }, retention).unwrap()
     }
 
     #[test]

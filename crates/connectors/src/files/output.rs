@@ -11,6 +11,8 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::csv::{CsvWriteOptions, CsvWriter};
+use millstream_formats::faults;
+use millstream_formats::files::create_dirs;
 use millstream_formats::json::{JsonWriteOptions, JsonWriter};
 
 use super::format::{self, FileFormat};
@@ -19,6 +21,9 @@ use super::settings;
 use crate::errors::{self, io_error};
 use crate::options::{Options, refuse_unserved};
 use crate::source::Conf;
+
+/// What the files are for, to [`faults`].
+pub(super) const ROLE: &str = "data";
 
 /// How files of a format are written, its options taken apart.
 pub(crate) struct OutputFormat {
@@ -121,12 +126,14 @@ impl OutputFormat {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn create(self: &Arc<Self>, path: &Path, schema: &SchemaRef) -> Result<FileOutput, SparkError> {
-        let created = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| File::create_new(path));
+    pub fn create(self: &Arc<Self>, path: &Path, schema: &SchemaRef, fsync: bool) -> Result<FileOutput, SparkError> {
+        let created = faults::step(ROLE, "create", path)
+            .and_then(|()| path.parent().map_or(Ok(()), |dir| create_dirs(ROLE, dir, fsync)))
+            .and_then(|()| File::create_new(path));
         let file = created.map_err(|e| io_error("create", path, &e))?;
         let sink = match &self.kind {
             Kind::Parquet { compression, .. } => {
-                Sink::Parquet(Box::new(ParquetOutput::new(file, schema, *compression)?))
+                Sink::Parquet(Box::new(ParquetOutput::new(file, path, schema, *compression)?))
             }
             _ => Sink::Text(self.pack(file)),
         };
@@ -227,6 +234,7 @@ impl FileOutput {
     /// # Errors
     /// What the file system says.
     pub fn write(&mut self, rows: &RecordBatch) -> Result<(), SparkError> {
+        faults::step(ROLE, "write", &self.path).map_err(|e| io_error("write", &self.path, &e))?;
         let text = match &mut self.sink {
             Sink::Parquet(output) => return output.write(rows),
             Sink::Text(text) => text,
@@ -284,12 +292,14 @@ impl FileOutput {
     /// What the file system says.
     pub fn finish(self, fsync: bool) -> Result<u64, SparkError> {
         let path = self.path;
+        faults::step(ROLE, "write", &path).map_err(|e| io_error("write", &path, &e))?;
         let file = match self.sink {
             Sink::Parquet(output) => output.finish()?,
             Sink::Text(text) => text.finish().map_err(|e| io_error("write", &path, &e))?,
         };
         if fsync {
-            file.sync_data().map_err(|e| io_error("sync", &path, &e))?;
+            let synced = faults::step(ROLE, "sync", &path).and_then(|()| file.sync_data());
+            synced.map_err(|e| io_error("sync", &path, &e))?;
         }
         Ok(file.metadata().map_err(|e| io_error("read the attributes of", &path, &e))?.len())
     }

@@ -57,7 +57,7 @@ pub(crate) fn open(directory: &Path, conf: Option<&Conf>) -> Result<BatchLog<Sin
         delete: setting("spark.sql.streaming.fileSink.log.deletion").is_none_or(|t| t != "false"),
     };
     let fsync = setting("spark.millstream.checkpoint.fsync").is_some_and(|t| t == "true");
-    BatchLog::open(directory.join(DIRECTORY), Writer { role: "sink", fsync }, retention)
+    BatchLog::open(directory.join(DIRECTORY), Writer { role: "sink_log", fsync }, retention)
 }
 
 /// Whether a sink has written the directory.

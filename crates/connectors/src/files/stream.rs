@@ -124,7 +124,7 @@ impl FileStream {
             delete: conf("spark.sql.streaming.fileSource.log.deletion").is_none_or(|t| t != "false"),
         };
         let fsync = conf("spark.millstream.checkpoint.fsync").is_some_and(|t| t == "true");
-        let log: BatchLog<SourceEntry> = BatchLog::open(metadata_dir, Writer { role: "sources", fsync }, retention)?;
+        let log: BatchLog<SourceEntry> = BatchLog::open(metadata_dir, Writer { role: "source_log", fsync }, retention)?;
         let mut seen = SeenFiles::new(&options);
         for entry in log.all()? {
             seen.add(&entry.path, entry.timestamp);

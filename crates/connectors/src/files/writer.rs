@@ -3,21 +3,24 @@
 //! Files are written under names that no one else uses. Dropped before [`TableWriter::finish`], a writer removes what it wrote.
 //! Not here: what makes the files count (`sink`: the log, `batch_write`: moving them into place).
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use millstream_formats::condition::{ExceptionClass, SparkError};
+use millstream_formats::faults;
+use millstream_formats::files::sync_dir;
 use millstream_formats::text;
 use millstream_formats::types;
 use millstream_formats::zone::Zone;
 use uuid::Uuid;
 
-use super::output::{FileOutput, OutputFormat};
+use super::output::{FileOutput, OutputFormat, ROLE};
 use super::partition;
+use crate::errors::io_error;
 
 /// What is fixed for all batches of a writer.
 pub(crate) struct Layout {
@@ -186,7 +189,7 @@ impl TableWriter {
                 let name = format!("part-{partition:05}-{id}{dash}c000{}", self.layout.format.ending());
                 let relative = Path::new(directory).join(name);
                 let path = self.root.join(&relative);
-                let output = self.layout.format.create(&path, &self.layout.file_schema)?;
+                let output = self.layout.format.create(&path, &self.layout.file_schema, self.layout.fsync)?;
                 self.created.push(path);
                 Ok(&mut entry.insert((relative, output)).1)
             }
@@ -206,6 +209,12 @@ impl TableWriter {
             files.push(WrittenFile { relative, size: output.finish(self.layout.fsync)? });
         }
         files.sort_by(|a, b| a.relative.cmp(&b.relative));
+        if self.layout.fsync {
+            let directories: BTreeSet<&Path> = self.created.iter().filter_map(|path| path.parent()).collect();
+            for directory in directories {
+                sync_dir(ROLE, directory).map_err(|e| io_error("sync", directory, &e))?;
+            }
+        }
         self.finished = true;
         Ok(files)
     }
@@ -217,7 +226,9 @@ impl Drop for TableWriter {
             self.open.clear();
             for path in &self.created {
                 // What cannot be removed is not in the log and does not count.
-                let _ = std::fs::remove_file(path);
+                if faults::step(ROLE, "remove", path).is_ok() {
+                    let _ = std::fs::remove_file(path);
+                }
             }
         }
     }

@@ -4,7 +4,9 @@ mod changes;
 mod operator;
 mod schema;
 
-pub use changes::{Change, Changes, ChangesWriter, apply_changes, read_changes, read_content};
+pub use changes::{
+    Change, Changes, ChangesWriter, StateFileWriter, read_changes, read_changes_expecting, read_content,
+};
 pub use operator::{OperatorMetadata, StoreInfo};
 pub use schema::StateSchema;
 

@@ -85,6 +85,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// A store beside a map; `committed` has every version.
 struct Model {
+    scratch: tempfile::TempDir,
     dir: tempfile::TempDir,
     store: StateStore,
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -92,10 +93,11 @@ struct Model {
 }
 
 impl Model {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(dir.path(), StoreOptions { min_deltas_for_snapshot: 2, ..indexed() });
-        Self { dir, store, rows: BTreeMap::new(), committed: vec![BTreeMap::new()] }
+    fn new(memory_bytes_max: usize) -> Self {
+        let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let memory = StateMemory::limited(memory_bytes_max, scratch.path());
+        let store = open(dir.path(), StoreOptions { min_deltas_for_snapshot: 2, memory, ..indexed() });
+        Self { scratch, dir, store, rows: BTreeMap::new(), committed: vec![BTreeMap::new()] }
     }
 
     fn apply(&mut self, step: Step) {
@@ -131,7 +133,9 @@ impl Model {
                 self.committed.truncate((self.committed.len() - 1).max(1));
             }
             Step::Maintain => {
-                self.store.maintenance().run().unwrap();
+                let mut maintenance = self.store.maintenance();
+                maintenance.delta_bytes_max = 300;
+                maintenance.run().unwrap();
             }
         }
         if matches!(step, Step::Abort | Step::Reopen | Step::Rollback) {
@@ -175,15 +179,67 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_store_is_a_map_with_versions(steps in prop::collection::vec(step(), 1..120)) {
-        let mut model = Model::new();
+    fn a_store_is_a_map_with_versions_whatever_the_limit_of_memory(
+        steps in prop::collection::vec(step(), 1..120),
+        memory_bytes_max in prop_oneof![Just(usize::MAX), 0..4096usize],
+    ) {
+        let mut model = Model::new(memory_bytes_max);
         steps.into_iter().for_each(|step| model.apply(step));
         for (version, rows) in model.committed.iter().enumerate().skip(1) {
             let mut store = open(model.dir.path(), StoreOptions::default());
             store.load(version as u64).unwrap();
             prop_assert_eq!(&contents(&store), rows, "version {}", version);
         }
+        prop_assert_eq!(fs::read_dir(model.scratch.path()).unwrap().count(), 0, "scratch files have no names");
     }
+}
+
+#[test]
+fn state_beyond_the_limit_lies_in_scratch_space_and_in_the_same_files() {
+    let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let memory = StateMemory::limited(256 << 10, scratch.path());
+    let number = |i: i64| row(&[i % 7, i]);
+    let options = StoreOptions { memory: memory.clone(), min_deltas_for_snapshot: 1, ..StoreOptions::default() };
+    let mut store = open(dir.path(), options.clone());
+    for batch in 0..3 {
+        for i in 0..40_000 {
+            store.put(&number(i), &value(i + batch, 4)).unwrap();
+        }
+        store.commit().unwrap();
+    }
+    store.maintenance().run().unwrap();
+    let metrics = store.metrics();
+    assert!(memory.used_bytes() <= 256 << 10, "{memory:?}");
+    assert_eq!(metrics.spilled_bytes, memory.spilled_bytes() as u64);
+    assert!(metrics.spilled_bytes > 3 << 20, "{metrics:?}");
+    let mut limited = open(dir.path(), options);
+    limited.load(3).unwrap();
+    let mut unlimited = open(dir.path(), StoreOptions::default());
+    unlimited.load(3).unwrap();
+    for i in 0..40_000 {
+        let expected = value(i + 2, 4);
+        for store in [&store, &limited, &unlimited] {
+            assert_eq!(store.get(&number(i)), Some(expected.as_slice()));
+        }
+    }
+    drop((store, limited));
+    assert_eq!((memory.used_bytes(), memory.spilled_bytes()), (0, 0));
+}
+
+#[test]
+fn without_scratch_space_a_batch_fails_and_the_state_is_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = StateMemory::limited(2 << 20, Path::new("/proc/none"));
+    let mut store = open(dir.path(), StoreOptions { memory, ..StoreOptions::default() });
+    store.put(&key(1), &value(1, 1)).unwrap();
+    store.commit().unwrap();
+    let failed = (0..100_000).find_map(|i| store.put(&row(&[i, i]), &value(i, 20)).err()).unwrap();
+    assert_eq!(failed.condition(), Some("CANNOT_WRITE_STATE_STORE.CANNOT_COMMIT"));
+    assert!(failed.to_string().contains("/proc/none/.scratch-"), "{failed}");
+    store.abort();
+    assert_eq!(contents(&store).into_keys().collect::<Vec<_>>(), [key(1)]);
+    store.put(&key(2), &value(1, 1)).unwrap();
+    store.commit().unwrap();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Rows into a Parquet file, with Spark's schema beside Parquet's.
 
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -18,6 +19,7 @@ use super::SPARK_SCHEMA;
 /// A file under construction.
 pub(crate) struct ParquetOutput {
     writer: ArrowWriter<File>,
+    path: PathBuf,
 }
 
 impl ParquetOutput {
@@ -49,7 +51,7 @@ impl ParquetOutput {
     ///
     /// # Errors
     /// A column that Parquet does not have.
-    pub fn new(file: File, schema: &Schema, compression: Compression) -> Result<Self, SparkError> {
+    pub fn new(file: File, path: &Path, schema: &Schema, compression: Compression) -> Result<Self, SparkError> {
         let text = types::schema_to_json(schema.fields());
         let pairs = vec![
             KeyValue::new("org.apache.spark.version".to_string(), "4.2.1".to_string()),
@@ -62,9 +64,8 @@ impl ParquetOutput {
             .set_coerce_types(true)
             .build();
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let writer =
-            ArrowWriter::try_new_with_options(file, Arc::new(plain(schema)), options).map_err(|e| failed(&e))?;
-        Ok(Self { writer })
+        let writer = ArrowWriter::try_new_with_options(file, Arc::new(plain(schema)), options);
+        Ok(Self { writer: writer.map_err(|e| failed(path, &e))?, path: path.to_path_buf() })
     }
 
     /// Adds rows.
@@ -75,7 +76,7 @@ impl ParquetOutput {
         let schema = Arc::new(plain(rows.schema_ref()));
         let rows =
             RecordBatch::try_new(schema, rows.columns().to_vec()).map_err(|e| SparkError::internal(e.to_string()))?;
-        self.writer.write(&rows).map_err(|e| failed(&e))
+        self.writer.write(&rows).map_err(|e| failed(&self.path, &e))
     }
 
     /// Ends the file.
@@ -83,7 +84,7 @@ impl ParquetOutput {
     /// # Errors
     /// What the file system says.
     pub fn finish(self) -> Result<File, SparkError> {
-        self.writer.into_inner().map_err(|e| failed(&e))
+        self.writer.into_inner().map_err(|e| failed(&self.path, &e))
     }
 }
 
@@ -95,6 +96,6 @@ fn plain(schema: &Schema) -> Schema {
     )
 }
 
-fn failed(error: &parquet::errors::ParquetError) -> SparkError {
-    SparkError::plain(ExceptionClass::Runtime, format!("Cannot write the Parquet file: {error}"))
+fn failed(path: &Path, error: &parquet::errors::ParquetError) -> SparkError {
+    SparkError::plain(ExceptionClass::Runtime, format!("Cannot write the Parquet file {}: {error}", path.display()))
 }
