@@ -145,3 +145,14 @@ def test_a_name_that_hides_a_builtin_is_not_taken_for_it() -> None:
     hidden: dict[str, Any] = {"len": lambda _: 7}
     exec("f = lambda x: len(x)", hidden)
     assert expression(hidden["f"], 1) is None
+
+
+def test_lines_of_a_stage_are_reduced_natively_and_by_python_alike(tmp_path: Any) -> None:
+    from millstream.jobs import inputs, operators
+
+    (tmp_path / "words").write_bytes("b a b\r\nä 1\n\nx".encode())
+    source = inputs.read_text(inputs.Piece(str(tmp_path / "words"), 0, 15), True)
+    steps = [("flatMap", lambda x: x.split(" ")), ("map", lambda w: (w, 1)), ("reduceByKey", lambda a, b: a + b)]
+    native = list(operators.apply(steps, 0, source))
+    assert native == list(operators.apply(steps, 0, list(source)))
+    assert native == [("b", 2), ("a", 1), ("ä", 1), ("1", 1), ("", 1), ("x", 1)]

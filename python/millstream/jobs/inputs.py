@@ -14,7 +14,7 @@ import itertools
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from millstream.errors import Py4JJavaError, java_error
@@ -185,9 +185,31 @@ def _open(path: str) -> BinaryIO:
     return open(path, "rb")
 
 
-def read_text(piece: Piece, decode: bool) -> Iterator[Any]:
+class Lines:
+    """Lines of text, which can also be had as the bytes they are made of."""
+
+    def __init__(self, read: Callable[[], Iterable[Any]]) -> None:
+        """Take what gives the bytes, in pieces of whole lines, each time it is called."""
+        self._read = read
+
+    def __iter__(self) -> Iterator[str]:
+        return itertools.chain.from_iterable(split_lines(data, True) for data in self._read())
+
+    def data(self) -> bytes:
+        """Return all the bytes."""
+        return b"".join(self._read())
+
+
+def read_text(piece: Piece, decode: bool) -> Iterable[Any]:
     """Return the lines of a piece of a text file."""
-    return itertools.chain.from_iterable(split_lines(data, decode) for data in _whole_lines(piece))
+    if decode:
+        return Lines(lambda: _whole_lines(piece))
+    return itertools.chain.from_iterable(split_lines(data, False) for data in _whole_lines(piece))
+
+
+def read_lines(data: Any, decode: bool) -> Iterable[Any]:
+    """Return the lines of bytes that hold whole lines."""
+    return Lines(lambda: [data]) if decode else split_lines(data, False)
 
 
 def _reads(piece: Piece) -> Iterator[bytes]:

@@ -2,8 +2,8 @@
 
 An operator is a tuple: its kind, then its functions. The functions of a run of element-wise operators, together with
 the operator that ends the run (a combine, a count, a partitioning), are called from one loop that is generated for the
-shape of the run: calls from Python code to Python functions are the cheapest that the interpreter has. The list stays
-readable to the end, so that functions of known meaning can be replaced by faster ones before a loop is made.
+shape of the run: calls from Python code to Python functions are the cheapest that the interpreter has. A run over lines
+of text that ends in ``reduceByKey`` is done without Python where all its functions are known (:mod:`~.pure`).
 
 A ``StopIteration`` of a function of the program fails the task: it must not end a loop as if the input had ended.
 
@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from millstream.jobs.blocks import CHUNK_ELEMENTS
+from millstream.jobs.inputs import Lines
+from millstream.jobs.pure import combine_stage
 
 Operator = tuple[Any, ...]
 
@@ -105,6 +107,11 @@ def _run(run: list[Operator], end: str, functions: tuple[Any, ...], source: Iter
     while len(run) > _MOST_IN_A_LOOP:
         source = _run(run[:_MOST_IN_A_LOOP], "iterate", (), source)
         run = run[_MOST_IN_A_LOOP:]
+    if end == "reduceByKey" and isinstance(source, Lines):
+        stage = combine_stage(run, functions[0])
+        pairs = None if stage is None else stage.run(source.data())
+        if pairs is not None:
+            return iter(pairs)
     loop = _loop(tuple(operator[0] for operator in run), end)
     ends = (*functions, None, None, None)[:3]
     return loop(source, *(operator[1] if len(operator) > 1 else None for operator in run), *ends)

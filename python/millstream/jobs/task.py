@@ -145,7 +145,7 @@ _SOURCES: dict[str, Callable[..., Iterable[Any]]] = {
     "range": lambda _, *bounds: range(*bounds),
     "block": lambda _, kept: blocks.elements(kept),
     "text": lambda _, piece, decode: inputs.read_text(piece, decode),
-    "lines": lambda _, block, decode: inputs.split_lines(blocks.read(block), decode),
+    "lines": lambda _, block, decode: inputs.read_lines(blocks.read(block), decode),
     "records": lambda _, piece, size: inputs.read_records(piece, size),
     "files": lambda _, paths, decode: inputs.read_whole(paths, decode),
     "pickled": lambda _, path: read_pickled(path),
