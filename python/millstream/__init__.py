@@ -4,8 +4,9 @@ The command ``millstream`` runs programs (``millstream run app.py``), gives a sh
 other Spark Connect clients (``millstream serve``). Nothing of PySpark is imported until a program asks for it.
 
 RDDs: :mod:`millstream.context` (``SparkContext``), :mod:`millstream.rdd` (``RDD``, ``Partitioner``, ``portable_hash``),
-:mod:`millstream.broadcast`, :mod:`millstream.files`, :mod:`millstream.status`, :mod:`millstream.errors` (``Py4JJavaError``);
-:mod:`millstream.jobs` is the engine below. :mod:`millstream.hooks` gives them the names that programs import.
+:mod:`millstream.broadcast`, :mod:`millstream.files`, :mod:`millstream.status`, :mod:`millstream.errors`
+(``Py4JJavaError``); :mod:`millstream.jobs` is the engine below. :mod:`millstream.hooks` gives them the names that
+programs import.
 """
 
 from millstream._native import SPARK_VERSION, __version__

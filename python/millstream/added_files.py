@@ -8,7 +8,7 @@ import shutil
 import sys
 from typing import Any
 
-from millstream import errors
+from millstream import dataframes, errors
 from millstream.files import SparkFiles
 from millstream.jobs import inputs
 
@@ -24,6 +24,7 @@ class AddedFiles:
         SparkFiles._root_directory = self._files_directory
         self._added: list[str] = []
         self._archives: list[str] = []
+        self._added_for_sessions: list[tuple[str, str]] = []
         self._python_includes: list[str] = []
         self._own_paths = [self._files_directory]
         sys.path.insert(1, self._files_directory)
@@ -35,6 +36,9 @@ class AddedFiles:
 
     def addFile(self, path: str, recursive: bool = False) -> None:
         """Make a file (with ``recursive`` a directory) available to functions by ``SparkFiles.get(name)``."""
+        self._add(path, recursive, False)
+
+    def _add(self, path: str, recursive: bool, python: bool) -> None:
         local = inputs.local_path(path)
         target = os.path.join(self._engine.files, os.path.basename(local))
         if not os.path.exists(local):
@@ -48,10 +52,18 @@ class AddedFiles:
             shutil.copy2(local, target)
         if inputs.uri(local) not in self._added:
             self._added.append(inputs.uri(local))
+            self._tell_session(local, "pyfile" if python else "file")
+
+    def _tell_session(self, path: str, kind: str) -> None:
+        """Bring a file to the functions of DataFrames, too."""
+        self._added_for_sessions.append((path, kind))
+        session = dataframes.active_session()
+        if session is not None and not os.path.isdir(path):
+            session.addArtifacts(path, **{kind: True})
 
     def addPyFile(self, path: str) -> None:
         """Make a Python file or a package in a zip importable for functions of the program."""
-        self.addFile(path)
+        self._add(path, False, True)
         name = os.path.basename(path)
         if name[-4:].lower() in self.PACKAGE_EXTENSIONS:
             self._python_includes.append(name)

@@ -18,7 +18,7 @@ from pyspark.accumulators import Accumulator, AccumulatorParam
 from pyspark.conf import SparkConf
 from pyspark.errors import PySparkRuntimeError
 
-from millstream import errors, settings
+from millstream import dataframes, errors, settings
 from millstream.added_files import AddedFiles
 from millstream.broadcast import Broadcast
 from millstream.jobs import blocks, inputs, lineage
@@ -33,8 +33,8 @@ from millstream.thread_properties import ThreadProperties
 class SparkContext(Reading, AddedFiles, ThreadProperties):
     """The entry to RDDs.
 
-    Parameters are PySpark's. ``local[N]`` as master runs N worker processes, ``local[*]`` (also any cluster's address: the
-    engine is this process) one per core. ``gateway`` and ``jsc`` are refused: there is no JVM.
+    Parameters are PySpark's. ``local[N]`` as master runs N worker processes, ``local[*]`` (also any cluster's address:
+    the engine is this process) one per core. ``gateway`` and ``jsc`` are refused: there is no JVM.
     """
 
     _active_spark_context: ClassVar[SparkContext | None] = None
@@ -60,6 +60,8 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         profiler_cls: Any = None,
         udf_profiler_cls: Any = None,
         memory_profiler_cls: Any = None,
+        *,
+        _eager: bool = True,
     ) -> None:
         SparkContext._assert_on_driver()
         if gateway is not None or jsc is not None:
@@ -78,7 +80,7 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
             except BaseException:
                 self.stop()
                 raise
-        if settings.true(self._conf.get("millstream.workers.eager", "true")):
+        if _eager:
             self._engine.pool.warm()
 
     def _claim_place(self) -> None:
@@ -163,9 +165,12 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         if engine is not None:
             engine.stop()
             self._end_files()
+            settings.SESSION_OPTIONS.clear()
         with SparkContext._lock:
             if SparkContext._active_spark_context is self:
                 SparkContext._active_spark_context = None
+        if engine is not None:
+            dataframes.context_ends()
 
     # -------------------------------------------------------------------------------------------- facts
 
@@ -244,7 +249,7 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         return RDD(Source(self._number(), [], "EmptyRDD"), self, "none")
 
     def range(self, start: int, end: int | None = None, step: int = 1, numSlices: int | None = None) -> RDD[int]:
-        """Return the numbers from ``start`` up to ``end``, which is left out; from 0 up to ``start`` if it stands alone."""
+        """Return the numbers from ``start`` to before ``end``; from 0 to before ``start`` if it stands alone."""
         if end is None:
             start, end = 0, start
         return self.parallelize(range(start, end, step), numSlices)

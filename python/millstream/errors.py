@@ -1,8 +1,8 @@
 """What fails is raised as PySpark raises it: classes that ``except Py4JJavaError`` catches, with the same texts.
 
 ``Py4JJavaError`` here is a subclass of py4j's where py4j is installed, else of the one that
-:mod:`millstream.py4j_protocol` supplies under the name ``py4j.protocol``. There is no Java: ``java_exception`` is an object that answers
-what programs ask of it.
+:mod:`millstream.py4j_protocol` supplies under the name ``py4j.protocol``. There is no Java: ``java_exception`` is an
+object that answers what programs ask of it.
 """
 
 from __future__ import annotations

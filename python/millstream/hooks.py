@@ -12,6 +12,7 @@ When it does:
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -146,27 +147,77 @@ def _complete_session(module: ModuleType) -> None:
     builder = module.SparkSession.Builder
     validate = builder._validate_startup_urls
 
-    def without_master(self: Any) -> None:
-        self._options.pop("spark.master", None)
-        # `remote("local[*]")` asks for a server of its own, which is this process.
-        if str(self._options.get("spark.remote", "")).startswith("local"):
-            del self._options["spark.remote"]
+    def with_local_master(self: Any) -> None:
+        from millstream import dataframes
+
+        dataframes.new_options(self._options)
         validate(self)
 
-    builder._validate_startup_urls = without_master
+    builder._validate_startup_urls = with_local_master
+
+    def of_context(cls: Any, sparkContext: Any = None, jsparkSession: Any = None, options: Any = None) -> Any:
+        from millstream import dataframes
+
+        return dataframes.session_of_context(sparkContext, options)
+
+    # `SparkSession(sc)`: what it gives is a session of Connect, so no `__init__` follows.
+    module.SparkSession.__new__ = of_context
 
 
 def _complete_connect_session(module: ModuleType) -> None:
+    session = module.SparkSession
+    create, begin, stop = session.createDataFrame, session.__init__, session.stop
+
+    @functools.wraps(create)
+    def create_data_frame(
+        self: Any, data: Any, schema: Any = None, samplingRatio: Any = None, verifySchema: Any = None
+    ) -> Any:
+        rdds = sys.modules.get("millstream.rdd")
+        if rdds is not None and isinstance(data, rdds.RDD):
+            from millstream import dataframes
+
+            return dataframes.create_from_rdd(self, data, schema, samplingRatio, verifySchema)
+        return create(self, data, schema, samplingRatio, verifySchema)
+
+    @functools.wraps(begin)
+    def begin_session(self: Any, *args: Any, **kwargs: Any) -> None:
+        from millstream import dataframes
+
+        begin(self, *args, **kwargs)
+        dataframes.session_begins(self)
+
+    @functools.wraps(stop)
+    def stop_session(self: Any) -> None:
+        from millstream import dataframes
+
+        ended_alone = self is not dataframes.active_session()
+        stop(self)
+        if not ended_alone:
+            dataframes.session_ends()
+
     def spark_context(self: Any) -> Any:
-        from millstream.spark_context import SparkContextView
+        from millstream import dataframes
 
-        return SparkContextView(self)
+        return dataframes.context_of(self)
 
-    module.SparkSession.sparkContext = property(spark_context)
+    session.createDataFrame = create_data_frame
+    session.__init__ = begin_session
+    session.stop = stop_session
+    session.sparkContext = session._sc = property(spark_context)
+
+
+def _complete_connect_frame(module: ModuleType) -> None:
+    def rdd(self: Any) -> Any:
+        from millstream import dataframes
+
+        return dataframes.rdd_of(self)
+
+    module.DataFrame.rdd = property(rdd)
 
 
 _COMPLETIONS = {
     "pyspark": _complete_pyspark,
     "pyspark.sql.session": _complete_session,
+    "pyspark.sql.connect.dataframe": _complete_connect_frame,
     "pyspark.sql.connect.session": _complete_connect_session,
 }

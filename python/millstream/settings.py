@@ -17,6 +17,9 @@ from millstream import errors
 SYSTEM_PROPERTIES: dict[str, str] = {}
 """What ``SparkContext.setSystemProperty`` has set."""
 
+SESSION_OPTIONS: dict[str, Any] = {}
+"""Options that the program has given the builder of its session; a context made later has them, too."""
+
 _CLUSTERS = r"(spark|mesos|k8s|sc)://|yarn$|local-cluster\["
 
 
@@ -71,8 +74,8 @@ def of_program(
 ) -> SparkConf:
     """Return the settings of a context: arguments before ``conf`` before properties before defaults."""
     settled = SparkConf(loadDefaults=False)
-    for key, value in [*submitted().items(), *SYSTEM_PROPERTIES.items()]:
-        if key.startswith("spark."):
+    for key, value in [*submitted().items(), *SYSTEM_PROPERTIES.items(), *SESSION_OPTIONS.items()]:
+        if key.startswith("spark.") and key != "spark.remote":
             settled.set(key, value)
     for key, value in conf.getAll() if conf is not None else []:
         settled.set(key, value)

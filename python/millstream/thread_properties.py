@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from millstream import errors
+from millstream import dataframes, errors
 
 GROUP = "spark.jobGroup.id"
 DESCRIPTION = "spark.job.description"
@@ -64,11 +64,13 @@ class ThreadProperties:
         """Tag the jobs that this thread runs from now on."""
         thread = self._on_live_context()
         thread.tags = thread.tags | {_checked(tag)}
+        self._for_session("addTag", tag)
 
     def removeJobTag(self, tag: str) -> None:
         """Take a tag away from this thread."""
         thread = self._on_live_context()
         thread.tags = thread.tags - {_checked(tag)}
+        self._for_session("removeTag", tag)
 
     def getJobTags(self) -> set[str]:
         """Return the tags of this thread."""
@@ -77,6 +79,7 @@ class ThreadProperties:
     def clearJobTags(self) -> None:
         """Take all tags away from this thread."""
         self._on_live_context().tags = frozenset()
+        self._for_session("clearTags")
 
     def cancelJobGroup(self, groupId: str) -> None:
         """End the running jobs of a group."""
@@ -92,6 +95,7 @@ class ThreadProperties:
             lambda job: tag in job.tags,
             lambda job: f"[SPARK_JOB_CANCELLED] Job {job.id} cancelled part of cancelled job tags {tag}",
         )
+        self._for_session("interruptTag", tag)
 
     def cancelAllJobs(self) -> None:
         """End all running jobs."""
@@ -99,6 +103,14 @@ class ThreadProperties:
             lambda _: True,
             lambda job: f"[SPARK_JOB_CANCELLED] Job {job.id} cancelled as part of cancellation of all jobs",
         )
+        self._for_session("interruptAll")
+
+    @staticmethod
+    def _for_session(method: str, *arguments: str) -> None:
+        """Do the same for what runs in the session of the program."""
+        session = dataframes.active_session()
+        if session is not None:
+            getattr(session, method)(*arguments)
 
 
 def _checked(tag: str) -> str:

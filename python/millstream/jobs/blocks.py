@@ -6,6 +6,7 @@ of a context, which ends with it. Who keeps blocks (a shuffle, a cached RDD) dro
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import pickle
@@ -89,7 +90,6 @@ class Store:
 def drop(blocks: Iterable[Block | None]) -> None:
     """Remove the files of blocks; those of one file are removed together."""
     for path in {block.path for block in blocks if isinstance(block, FileBlock)}:
-        try:
+        # The directory of the context may have gone before.
+        with contextlib.suppress(OSError):
             os.unlink(path)
-        except OSError:
-            pass  # The directory of the context may have gone before.

@@ -132,10 +132,7 @@ def apply(operators: Iterable[Operator], split: int, source: Iterable[Any]) -> I
         if run:
             source = _run(run, "iterate", (), source)
             run = []
-        if kind == "mapPartitions":
-            source = operator[1](iter(source))
-        else:
-            source = operator[1](split, iter(source))
+        source = operator[1](iter(source)) if kind == "mapPartitions" else operator[1](split, iter(source))
     if run:
         source = _run(run, "iterate", (), source)
     return iter(source)

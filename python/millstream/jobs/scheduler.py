@@ -1,8 +1,8 @@
 """Runs jobs: cuts the lineage into stages, sends tasks to workers, gathers what they give back.
 
 The thread that asks for a job runs it: it sends tasks, waits for answers and hands out the next ones; several threads
-may run jobs at once and share the workers. A stage's task that fails ends its job, as with Spark's local masters; the other
-tasks of the job that run are ended with their workers.
+may run jobs at once and share the workers. A stage's task that fails ends its job, as with Spark's local masters; the
+other tasks of the job that run are ended with their workers.
 """
 
 from __future__ import annotations
@@ -271,11 +271,9 @@ class _StageRun:
             None if paths == worker.paths else paths,
             self._barrier,
         )
-        try:
+        # A worker that died idle is found out by its answer.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             frames.send(worker.sock, pickle.dumps(task, pickle.HIGHEST_PROTOCOL))
-        except (BrokenPipeError, ConnectionResetError):
-            # It died idle: the answer will tell.
-            pass
         worker.forgotten, worker.paths = len(forgotten), paths
         self._running[worker.sock.fileno()] = (worker, partition)
         self._stage.active += 1

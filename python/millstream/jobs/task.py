@@ -1,8 +1,8 @@
 """Tasks: what a worker is asked to do with one partition, and how it does it.
 
-A partition is described by nested tuples, kind first; :data:`_SOURCES` lists the kinds. Nothing in a description runs before
-the partition is asked for its elements. Functions come serialised as one piece per stage and are deserialised for each
-task anew: what a function changes in its own closure or globals is not seen by another task.
+A partition is described by nested tuples, kind first; :data:`_SOURCES` lists the kinds. Nothing in a description runs
+before the partition is asked for its elements. Functions come serialised as one piece per stage and are deserialised
+for each task anew: what a function changes in its own closure or globals is not seen by another task.
 """
 
 from __future__ import annotations

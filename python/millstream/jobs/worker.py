@@ -5,6 +5,7 @@ Forked from :mod:`~millstream.jobs.zygote`, which has imported what tasks need.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import pickle
@@ -33,10 +34,9 @@ def serve(sock: socket.socket, directory: str) -> None:
             return
         answer = _answer(message, store, sock)
         for stream in (sys.stdout, sys.stderr):
-            try:
+            # The program's function may have closed it.
+            with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-            except (OSError, ValueError):
-                pass  # The program's function has closed it.
         try:
             frames.send(sock, answer)
         except ConnectionError:

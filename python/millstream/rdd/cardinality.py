@@ -1,8 +1,8 @@
 """Estimating numbers of distinct elements by HyperLogLog.
 
 Precision and hash are those of Spark's ``countApproxDistinct``; small numbers, counted by empty registers, come out the
-same. Between about two and five times the number of registers Spark corrects a bias by tables that are not here; results may
-differ there by a fraction of the relative standard deviation that was asked for.
+same. Between about two and five times the number of registers Spark corrects a bias by tables that are not here;
+results may differ there by a fraction of the relative standard deviation that was asked for.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """``RDD`` itself: what identifies it, how transformations are pipelined, and when functions are serialised.
 
-A transformation by operators gives a :class:`PipelinedRDD`. Its operators join those of the RDD before, unless that one is
-kept or checkpointed: so they all run in one pass. They are serialised together, once, when the RDD is first used: by an
-action, a shuffle, a union, by being kept, or when its id is asked for. Until then a function sees what variables of its closure
-become; from then on it does not. This is PySpark's order of things, and programs depend on it.
+A transformation by operators gives a :class:`PipelinedRDD`. Its operators join those of the RDD before, unless that one
+is kept or checkpointed: so they all run in one pass. They are serialised together, once, when the RDD is first used: by
+an action, a shuffle, a union, by being kept, or when its id is asked for. Until then a function sees what variables of
+its closure become; from then on it does not. This is PySpark's order of things, and programs depend on it.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class PipelinedRDD(RDD[T_co]):
 
 
 def serialized(ctx: Any, operators: list[Operator]) -> Functions:
-    """Serialise operators; raises ``PicklingError`` if a function refers to an RDD or to something else of the driver."""
+    """Serialise operators; raises ``PicklingError`` if a function refers to an RDD or another thing of the driver."""
     if ctx._engine is None:
         from millstream import errors
 

@@ -6,6 +6,7 @@ Approximate actions wait for the whole result, as Spark's Python API does, so it
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Iterable, Sequence
 from math import isinf, isnan
 from typing import Any
@@ -63,7 +64,7 @@ class Numbers:
         return self.stats().sampleStdev()  # type: ignore[no-any-return]
 
     def histogram(self, buckets: int | list[Any] | tuple[Any, ...]) -> tuple[Sequence[Any], list[int]]:
-        """Count elements in buckets: so many of equal width, or by sorted borders, of which the last one is included."""
+        """Count elements in buckets: so many of equal width, or by sorted borders, the last one included."""
         if isinstance(buckets, int):
             if buckets < 1:
                 raise ValueError("number of buckets must be >= 1")
@@ -91,10 +92,7 @@ class Numbers:
             raise ValueError("Can not generate buckets with infinite value")
         # Whole numbers stay whole where that is exact.
         whole = int(width)
-        if whole * count == greatest - least:
-            width = whole
-        else:
-            width = (greatest - least) * 1.0 / count
+        width = whole if whole * count == greatest - least else (greatest - least) * 1.0 / count
         borders = [i * width + least for i in range(count)] + [greatest]
         return borders, self._counted(_Histogram(borders, width))
 
@@ -184,7 +182,7 @@ def _check_borders(borders: Sequence[Any]) -> None:
 def _width(borders: Sequence[Any]) -> float | None:
     """Return the width of buckets that are equally wide, else None."""
     try:
-        widths = [after - before for before, after in zip(borders, borders[1:], strict=False)]
+        widths = [after - before for before, after in itertools.pairwise(borders)]
         if max(widths) - min(widths) < 1e-10:
             return (borders[-1] - borders[0]) / (len(borders) - 1)  # type: ignore[no-any-return]
     except TypeError:

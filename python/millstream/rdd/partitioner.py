@@ -50,4 +50,5 @@ class Partitioner:
     __hash__ = None  # type: ignore[assignment]
 
     def __call__(self, k: Any) -> int:
+        """Return the partition of a key."""
         return self.partitionFunc(k) % self.numPartitions

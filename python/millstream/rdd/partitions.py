@@ -66,7 +66,7 @@ class Partitions:
         return self.coalesce(numPartitions, shuffle=True)
 
     def coalesce(self, numPartitions: int, shuffle: bool = False) -> RDD[Any]:
-        """Make fewer partitions of neighbours; with ``shuffle`` deal the elements out evenly, also to more partitions."""
+        """Make fewer partitions of neighbours; with ``shuffle`` deal the elements out evenly, also to more."""
         from millstream.rdd.core import RDD
 
         if not numPartitions > 0:

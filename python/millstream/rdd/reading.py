@@ -22,8 +22,8 @@ class Reading:
     def textFile(self, name: str, minPartitions: int | None = None, use_unicode: bool = True) -> RDD[Any]:
         """Return the lines of a file, of the files of a directory, of a glob, or of a comma-separated list of them.
 
-        As text, or as bytes if not ``use_unicode``. Files are cut into at least ``minPartitions`` pieces, at lines; .gz,
-        .bz2 and .deflate are decompressed.
+        As text, or as bytes if not ``use_unicode``. Files are cut into at least ``minPartitions`` pieces, at lines;
+        .gz, .bz2 and .deflate are decompressed.
         """
         least = minPartitions or min(self.defaultParallelism, 2)
         return RDD(lineage.text_files(self._number(), name, least, use_unicode), self, "utf8")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shlex
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 from millstream.jobs import lineage
@@ -188,7 +189,7 @@ class Transformations:
             seed = random.randint(0, 2**32 - 1)
         return [
             self._piped(("withIndex", RDDRangeSampler(low, high, seed).func), preserves=True)
-            for low, high in zip(bounds, bounds[1:], strict=False)
+            for low, high in pairwise(bounds)
         ]
 
 
@@ -257,10 +258,8 @@ class _Pipe:
         except BaseException as error:
             failure.append(error)
         finally:
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 out.close()
-            except BrokenPipeError:
-                pass
 
     def _finished(self, process: Any, feeder: threading.Thread, failure: list[BaseException]) -> Iterator[bytes]:
         process.wait()
