@@ -756,11 +756,7 @@ impl<B: Datasets> Shared<B> {
         })?;
         let receivers: Vec<ReceiverEntry> = self.receivers.lock().drain(..).collect();
         let (log, mut replay) =
-            if receivers.is_empty() { (None, Replay::default()) } else { self.open_log(directory)? };
-        if !recovered {
-            // A log without a checkpoint is that of a process that never came so far as to promise anything.
-            replay = Replay::default();
-        }
+            if receivers.is_empty() { (None, Replay::default()) } else { self.open_log(directory, !recovered)? };
         let mut launches = Vec::new();
         for ReceiverEntry { input, codec, prepare } in receivers {
             let ahead = match (&log, &codec) {
@@ -791,7 +787,8 @@ impl<B: Datasets> Shared<B> {
         Ok(RateLimit::new(max, initial))
     }
 
-    fn open_log(&self, directory: Option<&Path>) -> Result<(Option<Arc<Log>>, Replay), StreamError> {
+    fn open_log(&self, directory: Option<&Path>, fresh: bool) -> Result<(Option<Arc<Log>>, Replay), StreamError> {
+        // A log without a checkpoint is that of a process that never came so far as to promise anything.
         if !self.conf.flag("spark.streaming.receiver.writeAheadLog.enable", false)? {
             return Ok((None, Replay::default()));
         }
@@ -803,7 +800,7 @@ impl<B: Datasets> Shared<B> {
             )
         })?;
         let sync = self.conf.flag("spark.streaming.receiver.writeAheadLog.closeFileAfterWrite", false)?;
-        let (log, replay) = Log::open(directory, sync)?;
+        let (log, replay) = Log::open(directory, sync, fresh)?;
         let log = Arc::new(log);
         self.tracker.set_log(Arc::clone(&log));
         Ok((Some(log), replay))

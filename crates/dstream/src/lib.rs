@@ -23,6 +23,7 @@ mod listener;
 mod receive;
 mod schedule;
 mod time;
+pub mod typed;
 
 pub use checkpoint::Checkpoint;
 pub use clock::{Clock, ManualClock};

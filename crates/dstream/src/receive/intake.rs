@@ -73,7 +73,6 @@ pub(crate) trait Shelf: Send + Sync {
     fn release(&self, bytes: usize);
     /// Closes the open block if its interval is over.
     fn tick(&self) -> Result<(), StreamError>;
-    fn is_empty(&self) -> bool;
     fn stop(&self);
     /// New limit of elements per second.
     fn set_rate(&self, per_second: f64);
@@ -159,11 +158,6 @@ impl<O: OpenBlock> Shelf for Intake<O> {
     fn tick(&self) -> Result<(), StreamError> {
         let mut state = self.state.lock();
         if state.open_since == self.interval_now() { Ok(()) } else { self.close_open(&mut state) }
-    }
-
-    fn is_empty(&self) -> bool {
-        let state = self.state.lock();
-        state.open.records() == 0 && state.closed.is_empty()
     }
 
     fn stop(&self) {

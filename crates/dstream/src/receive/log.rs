@@ -52,13 +52,17 @@ pub(crate) struct Replay {
 }
 
 impl Log {
-    /// Opens the log below `checkpoint_dir` and reads what is there.
-    pub fn open(checkpoint_dir: &Path, sync: bool) -> Result<(Self, Replay), StreamError> {
+    /// Opens the log below `checkpoint_dir` and reads what is there; if it is `fresh`, that is of no use and is deleted.
+    pub fn open(checkpoint_dir: &Path, sync: bool, fresh: bool) -> Result<(Self, Replay), StreamError> {
         let directory = checkpoint_dir.join("receivedData");
         std::fs::create_dir_all(&directory).map_err(|e| StreamError::io("create", &directory, e))?;
         let mut replay = Replay::default();
         let mut segments = BTreeMap::new();
         for (number, path) in segment_files(&directory)? {
+            if fresh {
+                std::fs::remove_file(&path).map_err(|e| StreamError::io("delete", &path, e))?;
+                continue;
+            }
             segments.insert(number, read_segment(&path, &mut replay)?);
         }
         let number = segments.last_key_value().map_or(0, |(number, _)| number + 1);
@@ -219,7 +223,7 @@ mod tests {
     #[test]
     fn blocks_and_batches_are_read_again_and_a_torn_end_is_left_out() {
         let dir = tempfile::tempdir().unwrap();
-        let (log, replay) = Log::open(dir.path(), true).unwrap();
+        let (log, replay) = Log::open(dir.path(), true, true).unwrap();
         assert!(replay.blocks.is_empty());
         log.store(0, 2, b"a\nb\n").unwrap();
         log.allot(Time::from_ms(1000), 0, 0, 1).unwrap();
@@ -228,7 +232,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
 
-        let (log, replay) = Log::open(dir.path(), false).unwrap();
+        let (log, replay) = Log::open(dir.path(), false, false).unwrap();
         assert_eq!(replay.blocks[&0].iter().map(|(n, b)| (*n, b.0)).collect::<Vec<_>>(), [(0, 2)]);
         assert_eq!(replay.batches[&Time::from_ms(1000)][&0], (0, 1));
         log.store(0, 1, b"d\n").unwrap();
@@ -238,6 +242,6 @@ mod tests {
         let mut damaged = whole.clone();
         damaged[12] ^= 1;
         std::fs::write(&path, damaged).unwrap();
-        assert!(Log::open(dir.path(), false).is_err());
+        assert!(Log::open(dir.path(), false, false).is_err());
     }
 }

@@ -165,11 +165,6 @@ impl Tracker {
         log.clean(&inputs.iter().map(|(number, input)| (*number, needed_from(number, input))).collect())
     }
 
-    /// Whether a receiver has stored something that no batch has.
-    pub fn has_waiting(&self) -> bool {
-        self.state.lock().inputs.values().any(|input| !input.shelf.is_empty())
-    }
-
     /// Closes blocks whose interval is over.
     pub fn tick(&self) -> Result<(), StreamError> {
         self.state.lock().inputs.values().try_for_each(|input| input.shelf.tick())

@@ -1,0 +1,78 @@
+//! Elements as bytes, for checkpoints and logs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::rdd::{Data, Rdd};
+use crate::StreamError;
+
+type Encode<T> = Arc<dyn Fn(&[T]) -> Result<Vec<u8>, StreamError> + Send + Sync>;
+type Decode<T> = Arc<dyn Fn(&[u8]) -> Result<Vec<T>, StreamError> + Send + Sync>;
+
+/// Makes bytes of elements and back. A file is the bytes and their CRC-32.
+pub(crate) struct Codec<T> {
+    encode: Encode<T>,
+    decode: Decode<T>,
+}
+
+impl<T> Clone for Codec<T> {
+    fn clone(&self) -> Self {
+        Codec { encode: Arc::clone(&self.encode), decode: Arc::clone(&self.decode) }
+    }
+}
+
+impl<T: Data> Codec<T> {
+    /// By serde.
+    pub fn serde() -> Self
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let failed = |e: postcard::Error| StreamError::Invalid(format!("{}: {e}", std::any::type_name::<T>()));
+        Codec {
+            encode: Arc::new(move |elements| postcard::to_stdvec(elements).map_err(failed)),
+            decode: Arc::new(move |bytes| postcard::from_bytes(bytes).map_err(failed)),
+        }
+    }
+
+    pub fn encode(&self, elements: &[T]) -> Result<Vec<u8>, StreamError> {
+        (self.encode)(elements)
+    }
+
+    pub fn decode(&self, bytes: &[u8]) -> Result<Vec<T>, StreamError> {
+        (self.decode)(bytes)
+    }
+
+    pub fn write(&self, path: &Path, elements: &[T]) -> Result<(), StreamError> {
+        let mut bytes = self.encode(elements)?;
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        std::fs::write(path, bytes).map_err(|e| StreamError::io("write", path, e))
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<T>, StreamError> {
+        let bytes = std::fs::read(path).map_err(|e| StreamError::io("read", path, e))?;
+        let (body, crc) = bytes.split_last_chunk::<4>().ok_or_else(|| damaged(path))?;
+        if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
+            return Err(damaged(path));
+        }
+        self.decode(body)
+    }
+
+    /// All partitions that were written to a directory.
+    pub fn load(&self, directory: &Path) -> Result<Rdd<T>, StreamError> {
+        let mut partitions = Vec::new();
+        loop {
+            let path = directory.join(format!("part-{:05}", partitions.len()));
+            if !path.exists() {
+                return Ok(Rdd::from_partitions(partitions));
+            }
+            partitions.push(self.read(&path)?);
+        }
+    }
+}
+
+fn damaged(path: &Path) -> StreamError {
+    StreamError::checkpoint(path, "wrong checksum: the file is damaged")
+}

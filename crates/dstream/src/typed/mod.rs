@@ -1,0 +1,22 @@
+//! Streams of Rust types.
+
+mod codec;
+mod context;
+mod engine;
+mod keyed;
+mod parallel;
+mod rdd;
+mod shuffle;
+mod state;
+mod stream;
+mod text;
+mod versions;
+mod window;
+
+pub use self::context::{ItemReceiver, ItemStore, StreamingContext};
+pub use self::engine::{Dataset, Engine};
+pub use self::rdd::{Data, Rdd, Sink};
+pub use self::shuffle::Key;
+pub use self::state::{State, StateSpec};
+pub use self::stream::DStream;
+pub use self::text::Text;
