@@ -57,7 +57,7 @@ def set_log_level(level: str) -> None:
 class StreamingGraph:
     """Streams of RDDs, and what runs them: clock, receivers, windows, state, checkpoints, listeners.
 
-    Streams are numbers. Functions take the time of a batch, in ms since the epoch, and RDDs or ``None``, and give an RDD
+    Streams are numbers. Functions take the time of a batch, in ms since the epoch, and RDDs or ``None``, and give one
     or ``None``; they are called by threads of the graph. Errors are ``millstream.streaming.failures.StreamFailure``, or
     what a function has raised.
     """

@@ -4,10 +4,9 @@ Installed by the launcher before the program begins; nothing of PySpark is impor
 When it does:
 
 * ``SparkSession.builder.master(…)`` is accepted: the engine is this process;
-* ``SparkContext``, ``RDD``, ``Broadcast`` and their kin are Millstream's own, by the names PySpark has for them, and
-  ``spark.sparkContext`` is the program's context;
-* ``py4j.protocol`` can be imported where py4j is not installed;
-* ``pyspark.streaming`` raises an error that says what is missing.
+* ``SparkContext``, ``RDD``, ``Broadcast``, ``pyspark.streaming`` and their kin are Millstream's own, by the names that
+  PySpark has for them, and ``spark.sparkContext`` is the program's context;
+* ``py4j.protocol`` can be imported where py4j is not installed.
 """
 
 from __future__ import annotations
@@ -21,11 +20,6 @@ import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
-
-NO_DSTREAMS = (
-    "{name} is part of Spark's DStream API, which Millstream does not run yet. "
-    "Structured Streaming programs start from SparkSession.builder.getOrCreate()."
-)
 
 _NAMES = {
     "SparkContext": "millstream.context",
@@ -51,13 +45,17 @@ _MODULES = {
     "pyspark.core.files": "millstream.files",
     "pyspark.core.rdd": "millstream.rdd",
     "pyspark.core.status": "millstream.status",
+    "pyspark.streaming": "millstream.streaming",
+    "pyspark.streaming.context": "millstream.streaming.context",
+    "pyspark.streaming.dstream": "millstream.streaming.dstream",
+    "pyspark.streaming.kinesis": "millstream.streaming.kinesis",
+    "pyspark.streaming.listener": "millstream.streaming.listener",
+    "pyspark.streaming.util": "millstream.streaming.functions",
 }
 """Modules of PySpark that are Millstream's."""
 
 _IF_MISSING = {"py4j": None, "py4j.protocol": "millstream.py4j_protocol", "pyspark.core": None}
 """Modules that are supplied if they are not installed; None stands for an empty package."""
-
-_NOT_YET = ("pyspark.streaming",)
 
 
 def install() -> None:
@@ -77,8 +75,6 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname in _NOT_YET:
-            raise ImportError(NO_DSTREAMS.format(name=fullname), name=fullname)
         if fullname in _MODULES:
             return importlib.machinery.ModuleSpec(fullname, _Alias(_MODULES[fullname]))
         if fullname in _IF_MISSING and importlib.machinery.PathFinder.find_spec(fullname, path) is None:

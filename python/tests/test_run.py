@@ -51,11 +51,6 @@ def test_a_program_gets_a_session_whatever_master_it_names(millstream, script, m
     assert out == "[Row(id=0), Row(id=1), Row(id=2)] app\n"
 
 
-def test_dstreams_fail_with_a_sentence(millstream, script):
-    code, _, err = millstream("run", script("from pyspark.streaming import StreamingContext\n")).finish()
-    assert code == 1 and "DStream" in err and "ImportError" in err
-
-
 STREAM = """
 from pyspark.sql import SparkSession
 spark = SparkSession.builder.getOrCreate()

@@ -306,8 +306,10 @@ class StreamingContext:
         queue = list(rdds)
         # As in PySpark, a queue that never had anything is an IndexError.
         queue[0]
+        # A queue that is used up gives one partition without elements: its count is 0, not nothing.
+        empty = default if default else self._sc.parallelize([], 1)
         with raised_by("queueStream"):
-            node = self._program.call("queue", queue, bool(oneAtATime), default if default else None)
+            node = self._program.call("queue", queue, bool(oneAtATime), empty)
         return DStream(node, self, serializer.of_queue(queue))
 
     def transform(self, dstreams: list[DStream[Any]], transformFunc: Callable[..., RDD[Any]]) -> DStream[Any]:

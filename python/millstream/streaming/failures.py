@@ -40,11 +40,8 @@ def raised_by(call: str) -> Iterator[None]:
     try:
         yield
     except StreamFailure as failure:
-        error = java_error(call, failure)
-    else:
-        return
-    # Outside of the handler: the program sees the error of its call, not how it came about inside.
-    raise error
+        # The program sees the error of its call, not how it came about inside.
+        raise java_error(call, failure) from None
 
 
 def java_error(call: str, failure: StreamFailure) -> Exception:
