@@ -51,6 +51,31 @@ class Server:
     def stop(self, timeout: float) -> bool:
         """End sessions, server and engine; return whether that was done within ``timeout`` seconds."""
 
+def checkpoint_summary(path: str | os.PathLike[str]) -> str:
+    """Describe what a checkpoint holds, as text.
+
+    Raises ``ValueError`` if the directory is no checkpoint, ``OSError`` naming a file that is missing or damaged.
+    """
+
+def checkpoint_rows(
+    path: str | os.PathLike[str],
+    *,
+    operator: int | None = None,
+    store: str | None = None,
+    batch: int | None = None,
+    limit: int | None = None,
+    json: bool = False,
+) -> str:
+    """Rows of state after a batch (the last committed one by default), as tables or one JSON object a line.
+
+    Raises ``ValueError`` also if there is no such operator or store, ``OSError`` as :func:`checkpoint_summary`.
+    """
+
+def checkpoint_verify(
+    path: str | os.PathLike[str], sink: str | os.PathLike[str] | None = None
+) -> tuple[int, int, list[tuple[bool, str, str]]]:
+    """Read everything; the files and rows that were read, and the faults: whether fatal, the file, what is wrong."""
+
 def set_log_level(level: str) -> None:
     """Log from this level of Spark's on (``ALL`` … ``OFF``); raises ``ValueError`` for another word."""
 

@@ -14,6 +14,7 @@ Runs PySpark streaming programs unchanged and without a JVM.
   millstream run app.py       run a program
   millstream shell            a Python shell with a SparkSession named `spark`
   millstream serve            a server for Spark Connect clients
+  millstream checkpoint       look into the checkpoint of a query
 """
 
 RUN = """\
@@ -39,6 +40,27 @@ Serves Spark Connect clients until it is stopped by Ctrl-C or SIGTERM. Prints th
 connect with SparkSession.builder.remote("sc://…") or the environment variable SPARK_REMOTE.
 
 Other machines can connect only if a token is set, which clients then must show (`sc://HOST:PORT/;token=…`).
+"""
+
+
+CHECKPOINT = """\
+Looks into the checkpoint of a streaming query, written by this engine or by Spark. Nothing is changed, and the query
+may run meanwhile.
+
+  millstream checkpoint show DIR      query, batches, watermark, and the size of its state
+  millstream checkpoint state DIR     the rows of its state
+  millstream checkpoint verify DIR    whether Spark would go on from it
+"""
+
+CHECKPOINT_STATE = """\
+Shows the rows of state, decoded: as a table with one column for each field of key and value, or with --json as one
+JSON object a line. Times are in UTC.
+"""
+
+CHECKPOINT_VERIFY = """\
+Reads every file and every row and says what Spark would not accept, with the name of the file and, inside it, the
+offset. Files are compared with their checksums where there are any. Ends with code 0 if Spark would go on with the
+right results, with 1 if not.
 """
 
 
@@ -71,7 +93,30 @@ def parser() -> argparse.ArgumentParser:
         help="what clients must show; also taken from SPARK_CONNECT_AUTHENTICATE_TOKEN",
     )
     _warehouse_argument(serve)
+
+    checkpoint = commands.add_parser(
+        "checkpoint", help="look into the checkpoint of a query", description=CHECKPOINT, formatter_class=raw
+    )
+    _checkpoint_commands(checkpoint)
     return top
+
+
+def _checkpoint_commands(checkpoint: argparse.ArgumentParser) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    actions = checkpoint.add_subparsers(dest="action", metavar="ACTION", required=True)
+    show = actions.add_parser("show", help="query, batches, watermark, and the size of its state")
+    state = actions.add_parser("state", help="the rows of its state", description=CHECKPOINT_STATE, formatter_class=raw)
+    verify = actions.add_parser(
+        "verify", help="whether Spark would go on from it", description=CHECKPOINT_VERIFY, formatter_class=raw
+    )
+    for action in (show, state, verify):
+        action.add_argument("directory", metavar="DIR", help="the checkpoint location of the query")
+    state.add_argument("--operator", type=_count, metavar="N", help="only this operator (default: all)")
+    state.add_argument("--store", metavar="NAME", help="only this store of an operator with several (default: all)")
+    state.add_argument("--batch", type=_count, metavar="N", help="after this batch (default: the last committed one)")
+    state.add_argument("--limit", type=_count, metavar="N", help="at most so many rows of each store (default: all)")
+    state.add_argument("--json", action="store_true", help="one JSON object a line")
+    verify.add_argument("--sink", metavar="PATH", help="check also what the file sink has written to this directory")
 
 
 def _engine_arguments(command: argparse.ArgumentParser) -> None:
@@ -83,6 +128,13 @@ def _warehouse_argument(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--warehouse", metavar="DIR", default=None, help="where tables are kept (default: spark-warehouse)"
     )
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 0:
+        raise ValueError(text)
+    return count
 
 
 def _port(text: str) -> int:
@@ -122,6 +174,10 @@ def main(argv: list[str] | None = None) -> int:
         from millstream import shell
 
         return shell.shell(port=options.port, warehouse=options.warehouse)
+    if options.command == "checkpoint":
+        from millstream import checkpoint
+
+        return checkpoint.run(options)
     from millstream import serve
 
     return serve.serve(options.host, options.port, options.token, warehouse=options.warehouse)

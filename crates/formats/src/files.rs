@@ -71,6 +71,17 @@ impl FileError {
         }
     }
 
+    /// What is wrong, without the file's name.
+    pub fn problem(&self) -> String {
+        match self {
+            Self::Missing { .. } => "it does not exist".to_string(),
+            Self::Exists { .. } => "it exists already".to_string(),
+            Self::Damaged { reason, .. } => format!("it is damaged: {reason}"),
+            Self::Unsupported { reason, .. } => reason.clone(),
+            Self::Io { action, source, .. } => format!("cannot {action} it: {source}"),
+        }
+    }
+
     pub(crate) fn damaged(path: &Path, reason: impl ToString) -> Self {
         Self::Damaged { path: path.to_path_buf(), reason: reason.to_string() }
     }

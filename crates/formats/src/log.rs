@@ -20,12 +20,8 @@ use crate::files::{self, FileError, Writer};
 /// (`STREAMING_CHECKPOINT_MISSING_METADATA_FILE`).
 pub fn query_id(checkpoint: &Path, fsync: bool) -> Result<Uuid, SparkError> {
     let path = checkpoint.join("metadata");
-    match files::read_text(&path) {
-        Ok(text) => {
-            let json: Value = serde_json::from_str(&text).map_err(|e| FileError::damaged(&path, e))?;
-            let id = json.get("id").and_then(Value::as_str).unwrap_or_default();
-            Ok(id.parse().map_err(|_| FileError::damaged(&path, format!("Invalid UUID string: {id}")))?)
-        }
+    match read_query_id(checkpoint) {
+        Ok(id) => Ok(id),
         Err(FileError::Missing { .. }) => {
             let used = ["offsets", "commits"].iter().any(|log| {
                 files::names(&checkpoint.join(log)).is_ok_and(|names| names.iter().any(|n| n.parse::<i64>().is_ok()))
@@ -40,6 +36,18 @@ pub fn query_id(checkpoint: &Path, fsync: bool) -> Result<Uuid, SparkError> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The id of the query that owns a checkpoint.
+///
+/// # Errors
+/// If the file is missing, cannot be read or holds no id.
+pub fn read_query_id(checkpoint: &Path) -> Result<Uuid, FileError> {
+    let path = checkpoint.join("metadata");
+    let text = files::read_text(&path)?;
+    let json: Value = serde_json::from_str(&text).map_err(|e| FileError::damaged(&path, e))?;
+    let id = json.get("id").and_then(Value::as_str).unwrap_or_default();
+    id.parse().map_err(|_| FileError::damaged(&path, format!("Invalid UUID string: {id}")))
 }
 
 fn missing_metadata(checkpoint: &Path) -> SparkError {
@@ -109,6 +117,14 @@ impl OffsetRecord {
         text
     }
 
+    /// Reads a file of the log.
+    ///
+    /// # Errors
+    /// If it is missing, cannot be read or is damaged.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        Self::from_text(path, &files::read_text(path)?)
+    }
+
     fn from_text(path: &Path, text: &str) -> Result<Self, FileError> {
         let mut lines = text.lines();
         version(path, lines.next())?;
@@ -167,6 +183,14 @@ impl CommitRecord {
     /// The file's content.
     pub fn to_text(self) -> String {
         format!("v1\n{{\"nextBatchWatermarkMs\":{}}}", self.next_batch_watermark_ms)
+    }
+
+    /// Reads a file of the log.
+    ///
+    /// # Errors
+    /// If it is missing, cannot be read or is damaged.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        Self::from_text(path, &files::read_text(path)?)
     }
 
     fn from_text(path: &Path, text: &str) -> Result<Self, FileError> {
@@ -298,8 +322,8 @@ impl OffsetLog {
     /// If it does not exist or is damaged.
     pub fn get(&self, id: i64) -> Result<OffsetRecord, SparkError> {
         let path = self.0.path(id);
-        match files::read_text(&path) {
-            Ok(text) => Ok(OffsetRecord::from_text(&path, &text)?),
+        match OffsetRecord::read(&path) {
+            Ok(record) => Ok(record),
             Err(FileError::Missing { path }) => Err(SparkError::plain(
                 ExceptionClass::Spark,
                 format!("batch {id} doesn't exist: {} is missing", path.display()),
@@ -357,7 +381,7 @@ impl CommitLog {
     /// If it does not exist or is damaged.
     pub fn get(&self, id: i64) -> Result<CommitRecord, SparkError> {
         let path = self.0.path(id);
-        Ok(CommitRecord::from_text(&path, &files::read_text(&path)?)?)
+        Ok(CommitRecord::read(&path)?)
     }
 
     /// Writes a commit.

@@ -6,6 +6,7 @@
 // The macros of `pyo3` make items of their own.
 #![allow(missing_docs, reason = "documented in `python/millstream/_native.pyi`")]
 
+mod checkpoint;
 mod lambda;
 mod log;
 mod server;
@@ -28,6 +29,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<streaming::StreamingCheckpoint>()?;
     module.add_class::<streaming::StreamingGraph>()?;
     module.add_function(wrap_pyfunction!(streaming::read_streaming_checkpoint, module)?)?;
+    module.add_function(wrap_pyfunction!(checkpoint::checkpoint_summary, module)?)?;
+    module.add_function(wrap_pyfunction!(checkpoint::checkpoint_rows, module)?)?;
+    module.add_function(wrap_pyfunction!(checkpoint::checkpoint_verify, module)?)?;
     module.add_function(wrap_pyfunction!(log::set_log_level, module)?)?;
     Ok(())
 }

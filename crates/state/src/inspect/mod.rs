@@ -7,9 +7,9 @@ mod operators;
 mod show;
 mod verify;
 
-pub use operators::{FileEntry, OperatorState, PartitionState, StoreState, committed_version, operators};
-pub use show::{state_rows, state_table, summary};
-pub use verify::{Finding, Verification, verify};
+pub use operators::{FileEntry, OperatorState, PartitionState, StoreState, committed_version, operators, rows_schema};
+pub use show::{RowsWanted, check_is_checkpoint, state_json, state_table, summary};
+pub use verify::{Finding, Verification, verify, verify_sink};
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,12 @@
 //! The operators, stores and rows of a checkpoint.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int32Array, RecordBatch, StructArray};
-use arrow::datatypes::{DataType, Field, Fields, Schema};
+use arrow::array::{Array, ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use millstream_formats::condition::SparkError;
 use millstream_formats::files::{FileError, names};
 use millstream_formats::hash::partition_ids;
@@ -28,10 +30,11 @@ pub fn committed_version(checkpoint: &Path) -> Result<u64, SparkError> {
     Ok(latest.and_then(|(id, _)| u64::try_from(id + 1).ok()).unwrap_or(0))
 }
 
-/// The stateful operators of a checkpoint in order of their numbers; none for a stateless query.
+/// The stateful operators of a checkpoint in order of their numbers; none for a stateless query. What describes an operator
+/// and cannot be read is in [`OperatorState::problems`].
 ///
 /// # Errors
-/// If a directory or a schema cannot be read.
+/// If a directory cannot be read.
 pub fn operators(checkpoint: &Path) -> Result<Vec<OperatorState>, SparkError> {
     let state_dir = checkpoint.join("state");
     numbers(&state_dir)?.into_iter().map(|id| OperatorState::open(&state_dir, id)).collect()
@@ -49,34 +52,51 @@ fn numbers(dir: &Path) -> Result<Vec<usize>, FileError> {
 pub struct OperatorState {
     /// Its number.
     pub id: usize,
-    /// Its name and stores; absent if the file is missing, as Spark tolerates.
+    /// Its name and stores; absent if the file is missing or damaged, as Spark tolerates.
     pub metadata: Option<OperatorMetadata>,
     /// The partitions that have a directory.
     pub partitions: Vec<usize>,
     /// Its stores by name.
     pub stores: Vec<StoreState>,
+    /// Files with metadata or schemas that are damaged, and how.
+    pub problems: Vec<(PathBuf, SparkError)>,
 }
 
 impl OperatorState {
     fn open(state_dir: &Path, id: usize) -> Result<Self, SparkError> {
         let dir = state_dir.join(id.to_string());
-        let metadata = match OperatorMetadata::read(&OperatorMetadata::path(&dir)) {
+        let mut problems = Vec::new();
+        let path = OperatorMetadata::path(&dir);
+        let metadata = match OperatorMetadata::read(&path) {
             Ok(metadata) => Some(metadata),
             Err(FileError::Missing { .. }) => None,
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                problems.push((path, error.into()));
+                None
+            }
         };
         let partitions = numbers(&dir)?;
-        let stores = store_names(state_dir, id)?
-            .into_iter()
-            .map(|name| StoreState::open(state_dir, id, name, metadata.as_ref(), partitions.len()))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { id, metadata, partitions, stores })
+        let mut stores = Vec::new();
+        for name in store_names(state_dir, id)? {
+            match StoreState::open(state_dir, id, &name, placed_in(&partitions, metadata.as_ref())) {
+                Ok(store) => stores.push(store),
+                Err(error) => problems.push((schema_path(state_dir, id, &name), error)),
+            }
+        }
+        Ok(Self { id, metadata, partitions, stores, problems })
     }
 
     /// `stateStoreSave`, `dedupe`, …; empty if the metadata is missing.
     pub fn name(&self) -> &str {
         self.metadata.as_ref().map_or("", |metadata| &metadata.operator_info.operator_name)
     }
+}
+
+/// Over how many partitions keys are spread: all of them, also where one has lost its directory.
+fn placed_in(partitions: &[usize], metadata: Option<&OperatorMetadata>) -> usize {
+    let found = partitions.last().map_or(0, |last| last + 1);
+    let said = metadata.and_then(|metadata| metadata.state_store_info.first()).map_or(0, |store| store.num_partitions);
+    if found == 1 { 1 } else { found.max(usize::try_from(said).unwrap_or(0)) }
 }
 
 /// The stores of an operator, told by the schemas under partition 0.
@@ -132,25 +152,19 @@ pub struct PartitionState {
 }
 
 impl StoreState {
-    fn open(
-        state_dir: &Path,
-        operator: usize,
-        name: String,
-        metadata: Option<&OperatorMetadata>,
-        partitions: usize,
-    ) -> Result<Self, SparkError> {
-        let schema = StateSchema::read(&schema_path(state_dir, operator, &name))?;
+    fn open(state_dir: &Path, operator: usize, name: &str, partitions: usize) -> Result<Self, SparkError> {
+        let schema = StateSchema::read(&schema_path(state_dir, operator, name))?;
         let (key, value) = schema.fields()?;
-        let operator_name = metadata.map_or("", |metadata| metadata.operator_info.operator_name.as_str());
-        let placed_by = match operator_name {
-            "globalLimit" => None,
-            _ if key.is_empty() => None,
+        let placed_by = match key.last() {
+            // A limit, or an aggregation without keys.
+            None => None,
+            Some(last) if *last.data_type() == DataType::Null && key.len() == 1 => None,
             // The session's start and the index of a joined row are no part of what the rows were exchanged by.
-            "sessionWindowStateStoreSaveExec" => Some(key.len() - 1),
-            _ if name.ends_with("keyWithIndexToValue") => Some(key.len() - 1),
-            _ => Some(key.len()),
+            Some(last) if last.name() == "sessionStartTime" => Some(key.len() - 1),
+            Some(_) if name.ends_with("keyWithIndexToValue") => Some(key.len() - 1),
+            Some(_) => Some(key.len()),
         };
-        let state_dir = state_dir.to_path_buf();
+        let (state_dir, name) = (state_dir.to_path_buf(), name.to_string());
         Ok(Self { state_dir, operator, placed_by, partitions, name, schema, key, value })
     }
 
@@ -159,6 +173,7 @@ impl StoreState {
         StoreLocation::new(&self.state_dir, self.operator, partition, &self.name)
     }
 
+    /// Types of keys and values.
     pub(super) fn types(&self) -> (Vec<DataType>, Vec<DataType>) {
         let types = |fields: &Fields| fields.iter().map(|field| field.data_type().clone()).collect();
         (types(&self.key), types(&self.value))
@@ -185,20 +200,76 @@ impl StoreState {
         self.batch(partition, keys, values)
     }
 
-    /// The columns of rows, nullable at any depth since a schema file of Spark may be stricter than its rows.
+    /// As [`StoreState::rows`], by the snapshot of version `base` and the deltas after it and nothing else.
+    ///
+    /// # Errors
+    /// If one of these files is missing or damaged, or a row malformed.
+    pub fn rows_from_snapshot(&self, partition: usize, base: u64, version: u64) -> Result<RecordBatch, SparkError> {
+        let mut rows: BTreeMap<Vec<u8>, Vec<u8>> =
+            self.file_entries(partition, base, StateFileKind::Snapshot)?.into_iter().filter_map(put).collect();
+        for version in base + 1..=version {
+            for (key, value) in self.file_entries(partition, version, StateFileKind::Delta)? {
+                match value {
+                    Some(value) => rows.insert(key, value),
+                    None => rows.remove(&key),
+                };
+            }
+        }
+        let (keys, values) = rows.iter().map(|(key, value)| (key.as_slice(), value.as_slice())).unzip();
+        self.batch(partition, keys, values)
+    }
+
+    /// What became of keys in versions `first` to `last` of a partition, in order: the columns `batch_id`, `change_type`
+    /// (`update` or `delete`), `key`, `value` and `partition_id`.
+    ///
+    /// # Errors
+    /// If a delta is missing or damaged, or a row malformed.
+    pub fn changes(&self, partition: usize, first: u64, last: u64) -> Result<RecordBatch, SparkError> {
+        let (mut batches, mut entries) = (Vec::new(), Vec::new());
+        for version in first..=last {
+            let of_version = self.file_entries(partition, version, StateFileKind::Delta)?;
+            batches.extend(std::iter::repeat_n(version as i64 - 1, of_version.len()));
+            entries.extend(of_version);
+        }
+        // A removal has no value; in its place stands another one of the right layout, and is masked.
+        let some_value = entries.iter().find_map(|(_, value)| value.clone());
+        let keys = entries.iter().map(|(key, _)| key.as_slice()).collect();
+        let values = entries.iter().filter_map(|(_, value)| value.as_deref().or(some_value.as_deref())).collect();
+        let there: Vec<bool> = entries.iter().map(|(_, value)| value.is_some()).collect();
+        let values = match &some_value {
+            Some(_) => struct_of(&self.value, &decode(&self.types().1, values)?, entries.len())?,
+            None => StructArray::new_null(self.value.clone(), entries.len()),
+        };
+        let (fields, columns, _) = values.into_parts();
+        let values = match fields.is_empty() {
+            true => StructArray::new_empty_fields(entries.len(), Some(NullBuffer::from(there.clone()))),
+            false => StructArray::try_new(fields, columns, Some(NullBuffer::from(there.clone())))?,
+        };
+        let keys = struct_of(&self.key, &decode(&self.types().0, keys)?, entries.len())?;
+        let kinds = there.iter().map(|there| if *there { "update" } else { "delete" });
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(batches)),
+            Arc::new(StringArray::from_iter_values(kinds)),
+            Arc::new(keys),
+            Arc::new(values),
+            Arc::new(Int32Array::from(vec![partition as i32; entries.len()])),
+        ];
+        let names = ["batch_id", "change_type", "key", "value", "partition_id"];
+        let fields =
+            names.iter().zip(&columns).map(|(name, column)| Field::new(*name, column.data_type().clone(), true));
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns)?)
+    }
+
+    /// The columns of rows.
     fn batch(&self, partition: usize, keys: Vec<&[u8]>, values: Vec<&[u8]>) -> Result<RecordBatch, SparkError> {
         let rows = keys.len();
         let (key_types, value_types) = self.types();
-        let keys = struct_of(&self.key, RowDecoder::new(&key_types).decode(keys)?, rows)?;
-        let values = struct_of(&self.value, RowDecoder::new(&value_types).decode(values)?, rows)?;
+        let keys = struct_of(&self.key, &decode(&key_types, keys)?, rows)?;
+        let values = struct_of(&self.value, &decode(&value_types, values)?, rows)?;
         let partitions = Int32Array::from(vec![partition as i32; rows]);
-        let fields = vec![
-            Field::new("key", keys.data_type().clone(), true),
-            Field::new("value", values.data_type().clone(), true),
-            Field::new("partition_id", DataType::Int32, true),
-        ];
         let columns: Vec<ArrayRef> = vec![Arc::new(keys), Arc::new(values), Arc::new(partitions)];
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+        let schema = rows_schema(columns[0].data_type().clone(), columns[1].data_type().clone());
+        Ok(RecordBatch::try_new(schema, columns)?)
     }
 
     /// The entries of one delta or snapshot in order.
@@ -258,10 +329,33 @@ impl StoreState {
     }
 }
 
-fn struct_of(fields: &Fields, columns: Vec<ArrayRef>, rows: usize) -> Result<StructArray, SparkError> {
+/// A put of a snapshot, which has nothing else.
+fn put((key, value): FileEntry) -> Option<(Vec<u8>, Vec<u8>)> {
+    value.map(|value| (key, value))
+}
+
+fn decode(types: &[DataType], rows: Vec<&[u8]>) -> Result<Vec<ArrayRef>, SparkError> {
+    RowDecoder::new(types).decode(rows)
+}
+
+/// The columns that a store's rows are shown in.
+pub fn rows_schema(key: DataType, value: DataType) -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("key", key, true),
+        Field::new("value", value, true),
+        Field::new("partition_id", DataType::Int32, true),
+    ]))
+}
+
+/// A struct of these fields; all nullable where the rows are not as strict as the schema says.
+fn struct_of(fields: &Fields, columns: &[ArrayRef], rows: usize) -> Result<StructArray, SparkError> {
     if fields.is_empty() {
         return Ok(StructArray::new_empty_fields(rows, None));
     }
-    let fields: Fields = fields.iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
-    Ok(StructArray::try_new(fields, columns, None)?)
+    let strict = fields.iter().zip(columns).all(|(field, column)| field.is_nullable() || column.null_count() == 0);
+    let fields = match strict {
+        true => fields.clone(),
+        false => fields.iter().map(|field| field.as_ref().clone().with_nullable(true)).collect(),
+    };
+    Ok(StructArray::try_new(fields, columns.to_vec(), None)?)
 }

@@ -303,30 +303,57 @@ fn a_summary_and_the_rows_of_a_store_are_shown_as_text() {
     let (name, sample) = samples().swap_remove(0);
     assert_eq!(name, "a_wordcount");
     let expected = "\
-query        {\"id\":\"409b33cc-c48b-43f5-a779-a409856d4ea6\"}
+query        409b33cc-c48b-43f5-a779-a409856d4ea6
 batch        4, committed
-watermark    0 ms (1970-01-01 00:00:00 UTC)
+watermark    none yet
+batch time   2026-11-22 07:49:06.566 UTC (1795333746566 ms)
 source 0     {\"logOffset\":4}
 partitions   2
-operator 0   stateStoreSave, version 5
-  default    struct<word:string> -> struct<count:bigint>
-    0        8 rows, 328 bytes, 5 deltas, 0 snapshots
-    1        3 rows, 120 bytes, 5 deltas, 0 snapshots
+
+operator 0: stateStoreSave, version 5
+  store default
+    key    (word:string)
+    value  (count:bigint)
+    partition  keys  bytes  deltas  snapshots
+            0     8    328       5          0
+            1     3    120       5          0
+        total    11    448      10          0
 ";
     assert_eq!(summary(&checkpoint(&sample)).unwrap(), expected);
-    let table = state_table(&checkpoint(&sample), 0, "default", Some(1), 20).unwrap();
+    let wanted = RowsWanted { batch: Some(0), limit: Some(2), ..RowsWanted::default() };
+    let table = state_table(&checkpoint(&sample), &wanted).unwrap();
     let expected = "\
-+---+-----+------------+
-|key|value|partition_id|
-+---+-----+------------+
-|{a}|{2}  |0           |
-|{c}|{1}  |0           |
-|{b}|{1}  |1           |
-+---+-----+------------+
+operator 0 (stateStoreSave), store default, version 1
++---------+--------+-----------+
+|partition|key.word|value.count|
++---------+--------+-----------+
+|0        |a       |2          |
+|0        |c       |1          |
++---------+--------+-----------+
+only showing top 2 rows
 ";
     assert_eq!(table, expected);
-    let error = state_rows(&checkpoint(&sample), 3, "default", None).unwrap_err();
+    let lines = state_json(&checkpoint(&sample), &RowsWanted { limit: Some(1), ..wanted.clone() }).unwrap();
+    let expected =
+        "{\"operator\":0,\"store\":\"default\",\"partition\":0,\"key\":{\"word\":\"a\"},\"value\":{\"count\":2}}\n";
+    assert_eq!(lines, expected);
+    let error = state_table(&checkpoint(&sample), &RowsWanted { operator: Some(3), ..wanted }).unwrap_err();
     assert!(error.to_string().contains("has no operator 3"), "{error}");
+}
+
+#[test]
+fn the_rows_of_every_sample_are_shown_and_told_apart_in_json() {
+    for (name, dir) in samples() {
+        let wanted = RowsWanted::default();
+        let rows = state_json(&checkpoint(&dir), &wanted).unwrap();
+        let parsed: Vec<Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let text = fs::read_to_string(dir.join("expected_state.json")).unwrap();
+        assert_eq!(parsed.len(), text.matches("\"partition\"").count(), "{name}");
+        assert!(parsed.iter().all(|row| row["key"].is_object() && row["value"].is_object()), "{name}");
+        let table = state_table(&checkpoint(&dir), &wanted).unwrap();
+        assert_eq!(table.matches("|partition|").count(), table.matches("operator ").count(), "{name}");
+        assert!(summary(&checkpoint(&dir)).unwrap().starts_with("query "), "{name}");
+    }
 }
 
 #[test]
@@ -345,11 +372,12 @@ fn every_sample_is_verified_and_damage_to_it_is_found() {
     fs::write(state.join(format!("{}.snapshot", version + 1)), read(&state.join("1.delta")).unwrap()).unwrap();
     fs::write(copy.path().join("commits/.99.crc"), "x").unwrap();
     let moved = copy.path().join("state/0/0").join(format!("{version}.delta"));
+    fs::remove_file(moved.with_file_name(format!(".{version}.delta.crc"))).unwrap();
     fs::copy(state.join(format!("{version}.delta")), moved).unwrap();
     // With its checksums, the file would be found out by them.
     fs::remove_file(copy.path().join(format!("state/0/0/.{version}.delta.crc"))).unwrap();
     let text: Vec<String> = verify(copy.path()).findings.iter().map(ToString::to_string).collect();
-    for fault in ["its file is gone", "of a version that is not committed", "keys belong in another partition"] {
+    for fault in ["its file is gone", "of a version that is not committed", "belongs in partition 1"] {
         assert!(text.iter().any(|finding| finding.contains(fault)), "{fault}: {text:?}");
     }
 }
