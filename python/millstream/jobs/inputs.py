@@ -102,7 +102,11 @@ def _files_of(path: str) -> list[str]:
     files = [os.path.join(path, name) for name in sorted(os.listdir(path)) if _visible(name)]
     for file in files:
         if os.path.isdir(file):
-            raise java_error("java.io.IOException", f"Not a file: {uri(file)}")
+            message = (
+                f"Path: {file} is a directory, which is not supported by the record reader when "
+                "`mapreduce.input.fileinputformat.input.dir.recursive` is false."
+            )
+            raise java_error("java.io.IOException", message)
     return files
 
 
@@ -129,7 +133,7 @@ def text_pieces(paths: str, least: int) -> list[Piece]:
         while (size - start) / one > _SLOP:
             pieces.append(Piece(file, start, one))
             start += one
-        if size > start or size == 0:
+        if size > start:
             pieces.append(Piece(file, start, size - start))
     return pieces
 
@@ -168,6 +172,9 @@ def split_lines(data: Any, decode: bool) -> list[Any]:
     """Return the lines of bytes that hold whole lines, without their ends."""
     if isinstance(data, memoryview | bytearray):
         data = bytes(data)
+    if not decode and not data.isascii():
+        # Bytes that are no UTF-8 do not pass Java's texts.
+        data = data.decode("utf-8", "replace").encode()
     if b"\r" in data:
         lines = data.splitlines()
         return [line.decode("utf-8", "replace") for line in lines] if decode else lines
@@ -268,15 +275,19 @@ def _up_to(data: bytes, offset: int) -> int:
     return begins if begins > offset else _line_end(data, begins)
 
 
+class IncompleteError(EOFError):
+    """A file ends where it must not."""
+
+
 def read_records(piece: Piece, record_bytes: int) -> Iterator[bytes]:
-    """Return the records of a piece; raises ``EOFError`` if the last one is not whole."""
+    """Return the records of a piece; raises :class:`IncompleteError` if the last one is not whole."""
     with open(piece.path, "rb") as file:
         file.seek(piece.start)
         left = piece.length
         while left > 0:
             record = file.read(record_bytes)
             if len(record) < record_bytes:
-                raise EOFError(f"{uri(piece.path)} ends in the middle of a record of {record_bytes} bytes")
+                raise IncompleteError(f"{uri(piece.path)} ends in the middle of a record of {record_bytes} bytes")
             left -= record_bytes
             yield record
 

@@ -99,6 +99,8 @@ class Engine:
         """Compute partitions of a node; return the elements of each."""
         if self.stopped:
             raise errors.illegal_state("Cannot call methods on a stopped SparkContext.")
+        if not partitions:
+            return []
         job = Job(next(self._job_numbers), properties, tags)
         self._jobs.append(job)
         try:
@@ -355,6 +357,8 @@ class _StageRun:
         if kind == "zip batches":
             message = "Can only zip RDDs with same number of elements in each partition"
             return errors.job_aborted(message)
+        if kind == "input":
+            return errors.job_aborted(f"Job aborted due to stage failure: java.io.EOFException: {text}")
         if kind == "exit":
             return errors.job_aborted(f"Python worker exited unexpectedly (crashed): a function called exit({text})")
         return errors.task_failure(trace or "")

@@ -15,7 +15,7 @@ import traceback
 from typing import Any
 
 from millstream.broadcast import Broadcast
-from millstream.jobs import blocks, frames, task
+from millstream.jobs import blocks, frames, inputs, task
 from millstream.jobs.blocks import Store
 
 _GC_THRESHOLD = 50_000
@@ -57,8 +57,8 @@ def _answer(message: bytes, store: Store, sock: socket.socket) -> bytes:
         return pickle.dumps(("zip", str(error), traceback.format_exc()))
     except task.UnequalZipBatches:
         return pickle.dumps(("zip batches", None, None))
-    except EOFError as error:
-        return pickle.dumps(("failed", str(error), traceback.format_exc()))
+    except inputs.IncompleteError as error:
+        return pickle.dumps(("input", str(error), None))
     except SystemExit as error:
         return pickle.dumps(("exit", str(error.code), None))
     except BaseException:

@@ -64,8 +64,7 @@ class RDD(Transformations, Keyed, Partitions, Actions, Numbers, Output, Persiste
         return self.ctx
 
     def __repr__(self) -> str:
-        kind = type(self).__name__ if isinstance(self, PipelinedRDD) else self._node.name
-        return f"{kind}[{self.id()}] at RDD"
+        return f"{self._node.name}[{self.id()}] at RDD"
 
     def __getnewargs__(self) -> NoReturn:
         raise PySparkRuntimeError(errorClass="RDD_TRANSFORM_ONLY_VALID_ON_DRIVER", messageParameters={})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from millstream.jobs import lineage
-from millstream.jobs.java_random import scattered_start
+from millstream.jobs.xor_shift import first_int
 from millstream.rdd.partitioner import Partitioner, portable_hash
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ class Partitions:
     def _shuffled(self, count: int, function: Callable[[Any], int], partitioner: Any) -> RDD[Any]:
         from millstream.rdd.core import RDD, PipelinedRDD, serialized
 
-        if count < 1:
+        if count < 0:
             from millstream import errors
 
-            message = f"requirement failed: Number of partitions ({count}) cannot be {'negative' if count else 'zero'}."
+            message = f"requirement failed: Number of partitions ({count}) cannot be negative."
             raise errors.java_error("java.lang.IllegalArgumentException", message)
         # The operators before go with the partitioning, into one pass.
         keyed = PipelinedRDD(self, (("partition", function, count),), True)  # type: ignore[arg-type]
@@ -133,7 +133,7 @@ class _Deal:
         self._partitions = partitions
 
     def __call__(self, split: int, batches: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-        return enumerate(batches, scattered_start(split, self._partitions) + 1)
+        return enumerate(batches, first_int(split, self._partitions) + 1)
 
 
 def _batch(numbered: tuple[int, Any]) -> Any:
