@@ -54,7 +54,7 @@ def _interact(console: code.InteractiveConsole) -> None:
     _read_history(console)
     banner = (
         f"Millstream {__version__}, PySpark {pyspark.__version__}, Python {platform.python_version()}\n"
-        "SparkSession available as 'spark'."
+        "SparkSession available as 'spark', SparkContext as 'sc'."
     )
     console.interact(banner=banner, exitmsg="")
 
