@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
 import threading
 from typing import Any, BinaryIO, ClassVar, Generic, TypeVar
@@ -62,7 +64,7 @@ class Broadcast(Generic[T]):
         if self._sc is not None:
             if not hasattr(self, "_value"):
                 if self._block is None:
-                    raise self._destroyed()
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"broadcast_{self._id}")
                 self._value: T = blocks.load(self._block)
             return self._value
         if self._id not in Broadcast._loaded:
@@ -93,6 +95,10 @@ class Broadcast(Generic[T]):
     def destroy(self, blocking: bool = False) -> None:
         """Drop all data of the variable; tasks cannot use it any more."""
         self._on_driver("destroyed")
+        if self._block is None:
+            from millstream.errors import java_error
+
+            raise java_error("org.apache.spark.SparkException", f"[INTERNAL_ERROR_BROADCAST] {self._destroyed_text()}")
         self._sc._engine.forgotten_broadcasts.append(self._id)
         self._sc._engine.broadcasts.pop(self._id, None)
         blocks.drop([self._block])
@@ -109,9 +115,11 @@ class Broadcast(Generic[T]):
     def _destroyed(self) -> Exception:
         from millstream.errors import JavaException, java_error
 
-        text = f"Attempted to use Broadcast({self._id}) after it was destroyed (destroy at Broadcast.destroy)"
-        cause = JavaException("org.apache.spark.SparkException", text)
-        return java_error("org.apache.spark.SparkException", f"Task not serializable: {text}", cause=cause)
+        cause = JavaException("org.apache.spark.SparkException", self._destroyed_text())
+        return java_error("org.apache.spark.SparkException", "Task not serializable", cause=cause)
+
+    def _destroyed_text(self) -> str:
+        return f"Attempted to use Broadcast({self._id}) after it was destroyed (destroy at Broadcast.destroy)"
 
     def __reduce__(self) -> tuple[Any, tuple[int]]:
         if self._sc is None:

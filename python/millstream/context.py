@@ -126,6 +126,13 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         self._begin_files()
         self._begin_properties()
 
+    @property
+    def _live(self) -> Engine:
+        """The engine; raises what PySpark raises of a context that was stopped."""
+        if self._engine is None:
+            raise AttributeError("'NoneType' object has no attribute 'sc'")
+        return self._engine
+
     @classmethod
     def getOrCreate(cls, conf: SparkConf | None = None) -> SparkContext:
         """Return the active context; make one from the settings if there is none."""
@@ -189,8 +196,7 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
     @property
     def defaultParallelism(self) -> int:
         """How many partitions ``parallelize`` makes: ``spark.default.parallelism``, else the number of workers."""
-        cores = self._engine.cores
-        return int(self._conf.get("spark.default.parallelism", cores))
+        return int(self._conf.get("spark.default.parallelism", self._live.cores))
 
     @property
     def defaultMinPartitions(self) -> int:
@@ -237,12 +243,12 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
 
     def statusTracker(self) -> StatusTracker:
         """Return what tells which jobs and stages run."""
-        return StatusTracker(self._engine)
+        return StatusTracker(self._live)
 
     # -------------------------------------------------------------------------------------------- making RDDs
 
     def _number(self) -> int:
-        return next(self._engine.rdd_numbers)
+        return next(self._live.rdd_numbers)
 
     def emptyRDD(self) -> RDD[Any]:
         """Return an RDD without partitions."""
@@ -266,7 +272,7 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         # Batches are dealt out, not elements.
         count = -(-len(elements) // batch)
         cuts = [min(i * count // slices * batch, len(elements)) for i in range(slices + 1)]
-        store = self._engine.store
+        store = self._live.store
         described = [
             ("block", [store.put(blocks.dumps(elements[cuts[i] : cuts[i + 1]]))])
             if cuts[i] < cuts[i + 1]
@@ -291,7 +297,7 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
 
     def _from_text_blocks(self, blocks_of_lines: Sequence[Any], use_unicode: bool = True) -> RDD[str]:
         """Return the lines of blocks of bytes, each of which holds whole lines: one partition per block."""
-        store = self._engine.store
+        store = self._live.store
         described = [("lines", store.put(bytes(block)), use_unicode) for block in blocks_of_lines]
         return RDD(Source(self._number(), described, "BlockRDD"), self, "utf8")
 
@@ -352,9 +358,7 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
 
     def _run(self, node: Node, partitions: Sequence[int]) -> list[list[Any]]:
         """Run a job on an RDD's node; make the checkpoints that were asked for."""
-        engine = self._engine
-        if engine is None:
-            raise errors.illegal_state("Cannot call methods on a stopped SparkContext.")
+        engine = self._live
         properties, tags = self._job_properties()
         count = node.count()
         for partition in partitions:

@@ -93,7 +93,12 @@ class Py4JJavaError(_base()):  # type: ignore[misc]
         return text
 
     def __reduce__(self) -> Any:
-        return Py4JJavaError, (self.errmsg, self.java_exception)
+        # By a function: the class is not what its module says where py4j has one of this name.
+        return _restored, (self.errmsg, self.java_exception)
+
+
+def _restored(msg: str, java_exception: JavaException) -> Py4JJavaError:
+    return Py4JJavaError(msg, java_exception)
 
 
 def java_error(

@@ -112,6 +112,6 @@ def cores(master: str) -> int:
     if re.match(_CLUSTERS, master):
         return every
     raise errors.job_aborted(
-        f"[INVALID_MASTER_URL] Could not parse Master URL: '{master}'",
+        f"Could not parse Master URL: '{master}'",
         "None.org.apache.spark.api.java.JavaSparkContext",
     )

@@ -22,6 +22,7 @@ class ThreadProperties:
     """``setLocalProperty``, ``setJobGroup``, job tags and what cancels jobs by them."""
 
     _engine: Any
+    _live: Any
 
     def _begin_properties(self) -> None:
         self._thread = _OfThread()
@@ -83,7 +84,7 @@ class ThreadProperties:
 
     def cancelJobGroup(self, groupId: str) -> None:
         """End the running jobs of a group."""
-        self._engine.cancel(
+        self._live.cancel(
             lambda job: job.group == groupId,
             lambda job: f"[SPARK_JOB_CANCELLED] Job {job.id} cancelled part of cancelled job group {groupId}",
         )
@@ -91,7 +92,7 @@ class ThreadProperties:
     def cancelJobsWithTag(self, tag: str) -> None:
         """End the running jobs that have a tag."""
         _checked(tag)
-        self._engine.cancel(
+        self._live.cancel(
             lambda job: tag in job.tags,
             lambda job: f"[SPARK_JOB_CANCELLED] Job {job.id} cancelled part of cancelled job tags {tag}",
         )
@@ -99,7 +100,7 @@ class ThreadProperties:
 
     def cancelAllJobs(self) -> None:
         """End all running jobs."""
-        self._engine.cancel(
+        self._live.cancel(
             lambda _: True,
             lambda job: f"[SPARK_JOB_CANCELLED] Job {job.id} cancelled as part of cancellation of all jobs",
         )

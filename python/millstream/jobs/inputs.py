@@ -247,9 +247,13 @@ def _whole_lines(piece: Piece) -> Iterator[bytes]:
             continue
         if first:
             first = False
-            # The line that a piece begins in belongs to the piece before.
-            skipped = _line_end(whole, 0) if piece.start else 3 if whole.startswith(_BOM) else 0
-            whole, position = whole[skipped:], position + skipped
+            if piece.start:
+                # The line that a piece begins in belongs to the piece before.
+                skipped = _line_end(whole, 0)
+                whole, position = whole[skipped:], position + skipped
+            elif whole.startswith(_BOM):
+                # Not part of the text, but of the length of the piece.
+                whole, position, end = whole[len(_BOM) :], 0, max(end - len(_BOM), 0)
         if position > end:
             return
         if position + len(whole) <= end:

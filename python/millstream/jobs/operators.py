@@ -30,7 +30,7 @@ _ELEMENT_WISE = {
     "filter": ("if not {f}(x): continue", False),
     "flatMap": ("for x in {f}(x):", True),
     "mapValues": ("x = (x[0], {f}(x[1]))", False),
-    "flatMapValues": ("key = x[0]\nfor x in {f}(x[1]):\n    x = (key, x)", True),
+    "flatMapValues": ("key_{f} = x[0]\nfor x in {f}(x[1]):\n    x = (key_{f}, x)", True),
     "item": ("x = x[{f}]", False),
     "pair": ("x = ({f}(x), x)", False),
     "tag": ("x = (x, None)", False),

@@ -20,6 +20,13 @@ from collections.abc import Iterable
 _ID = struct.Struct("!i")
 
 
+_OF_WORKERS = {
+    "SPARK_PYTHON_RUNTIME": "RDD_WORKER",
+    # The parts of a full PySpark that need a JVM are not looked for.
+    "SPARK_SKIP_CONNECT_COMPAT_TESTS": "1",
+}
+
+
 class Worker:
     """A worker process, seen from the driver."""
 
@@ -88,7 +95,7 @@ class Pool:
             ours, theirs = socket.socketpair()
             command = [sys.executable, "-m", "millstream.jobs.zygote"]
             command += [str(theirs.fileno()), str(os.getpid()), self._directory]
-            environment = {**os.environ, **self._environment, "SPARK_PYTHON_RUNTIME": "RDD_WORKER"}
+            environment = {**os.environ, **self._environment, **_OF_WORKERS}
             with theirs:
                 self._zygote = subprocess.Popen(
                     command,
@@ -104,13 +111,18 @@ class Pool:
         control = self._start()
         ours, theirs = socket.socketpair()
         with theirs:
-            socket.send_fds(control, [b"F" + bytes(_ID.size)], [theirs.fileno()])
+            # Where the process has ended, the answer will tell.
+            with contextlib.suppress(ConnectionError):
+                socket.send_fds(control, [b"F" + bytes(_ID.size)], [theirs.fileno()])
             pid = self._answer(control)
         self._alive += 1
         return Worker(ours, pid)
 
     def _answer(self, control: socket.socket) -> int:
-        data = control.recv(_ID.size, socket.MSG_WAITALL)
+        try:
+            data = control.recv(_ID.size, socket.MSG_WAITALL)
+        except ConnectionError:
+            data = b""
         if len(data) < _ID.size:
             self._control = None
             raise RuntimeError("the process that starts Python workers has ended")

@@ -64,7 +64,9 @@ class RDD(Transformations, Keyed, Partitions, Actions, Numbers, Output, Persiste
         return self.ctx
 
     def __repr__(self) -> str:
-        return f"{self._node.name}[{self.id()}] at RDD"
+        node = self._node
+        name = f"{node.given_name} " if node.given_name else ""
+        return f"{name}{node.name}[{node.id}] at RDD"
 
     def __getnewargs__(self) -> NoReturn:
         raise PySparkRuntimeError(errorClass="RDD_TRANSFORM_ONLY_VALID_ON_DRIVER", messageParameters={})
@@ -163,16 +165,13 @@ class PipelinedRDD(RDD[T_co]):
 
 def serialized(ctx: Any, operators: list[Operator]) -> Functions:
     """Serialise operators; raises ``PicklingError`` if a function refers to an RDD or another thing of the driver."""
-    if ctx._engine is None:
-        from millstream import errors
-
-        raise errors.illegal_state("Cannot call methods on a stopped SparkContext.")
+    store = ctx._live.store
     with collecting() as variables:
         data = _SERIALIZER.dumps(operators)
     for variable in variables.values():
         if variable._block is None:
             raise variable._destroyed()
-    return Functions(ctx._engine.store.put(data), tuple(variables.values()))
+    return Functions(store.put(data), tuple(variables.values()))
 
 
 _SERIALIZER = CloudPickleSerializer()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -127,8 +128,14 @@ class Keyed:
         """Return the values of a key; looks at one partition only if it is known which."""
         values = self._piped(("filter", _HasKey(key)), ("item", 1))
         if self.partitioner is not None:
-            return self.ctx.runJob(values, _same, [self.partitioner(key)])  # type: ignore[no-any-return]
+            return self.ctx.runJob(values, _same, [self._partition_of(key)])  # type: ignore[no-any-return]
         return values.collect()  # type: ignore[no-any-return]
+
+    def _partition_of(self, key: Any) -> int:
+        """Return the partition of a key; workers know it where hashes of this process are not theirs."""
+        if "PYTHONHASHSEED" in os.environ:
+            return self.partitioner(key)  # type: ignore[no-any-return]
+        return self.ctx.parallelize([key], 1).map(self.partitioner).first()  # type: ignore[no-any-return]
 
     # -------------------------------------------------------------------------------------------- several RDDs
 
