@@ -8,7 +8,7 @@ PYTHON ?= python3
 SHARED ?= ../shared
 BIN := .venv/bin
 
-.PHONY: build demo test lint conformance dstreams doctests bench bench-spark spark-handover clean
+.PHONY: build demo test lint conformance dstreams doctests bench bench-spark torture crashes spark-handover clean
 
 # A repeat with nothing changed takes seconds: pip and cargo find their work done.
 build: $(BIN)/maturin
@@ -53,6 +53,15 @@ bench: build
 	$(BIN)/python bench/word_count.py
 	$(BIN)/python bench/micro_batch.py
 	$(BIN)/python bench/dstream_word_count.py
+
+# Kills a process with three queries at random instants and checks what came out: make torture RUNS=1000 SEED=1.
+torture:
+	MILLSTREAM_TORTURE_RUNS=$(or $(RUNS),1000) MILLSTREAM_TORTURE_SEED=$(or $(SEED),$(shell date +%s)) \
+		cargo test --quiet -p millstream --test recovery -- torture::a_process --nocapture
+
+# Every pair of crashes, of which make test tries a share: one at any step that changes a file, another during recovery.
+crashes:
+	MILLSTREAM_CRASHES=all cargo test --quiet -p millstream --test recovery -- crashes --nocapture
 
 # The same programs on the real Spark beside it; needs Java 17.
 bench-spark: build $(CACHE)/spark/bin/python

@@ -51,5 +51,5 @@ pub(crate) fn bad_offset(source: &str, offset: &str) -> SparkError {
 
 /// The file system refuses something.
 pub(crate) fn io_error(action: &str, path: &std::path::Path, error: &std::io::Error) -> SparkError {
-    SparkError::plain(ExceptionClass::Spark, format!("Cannot {action} {}: {error}", path.display()))
+    SparkError::plain(ExceptionClass::Spark, format!("Cannot {action} {}: {error}", path.display())).of_storage()
 }

@@ -6,19 +6,23 @@
 //! Invariants: a batch in `commits` is never run again; a batch in `offsets` but not in `commits` is run again with the same
 //! offsets; the watermark never goes back.
 
+mod definition;
 mod manager;
 mod micro_batch;
 mod progress;
 mod query;
+mod recovery;
+mod start;
 mod trigger;
 mod watermark;
 
 #[cfg(test)]
 mod tests;
 
+pub use definition::{Planner, QueryDefinition, QuerySettings, SourceOpener};
 pub use manager::{QueryEvent, QueryManager, started_event_json};
-pub use micro_batch::{Planner, QueryDefinition, QuerySettings, SourceOpener, start};
 pub use progress::{Durations, Progress, SourceProgress};
 pub use query::{QueryIdentity, QueryStatus, StreamingQuery};
+pub use start::start;
 pub use trigger::Trigger;
 pub use watermark::{WatermarkPolicy, WatermarkTracker};

@@ -7,8 +7,6 @@
 //! The order is the promise: what is in `commits` is never run again; what is in `offsets` but not in `commits` is run again
 //! from the same offsets, with the same batch time and watermark, into a sink that knows batch numbers.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,156 +15,21 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono::Utc;
 use millstream_connectors::sink::{OutputMode, Sink};
-use millstream_connectors::source::{Offset, Rows, Source};
+use millstream_connectors::source::{Offset, Rows};
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::log::{CommitLog, CommitRecord, OffsetLog, OffsetRecord, check_state_settings};
-use millstream_operators::stream_plan::{Batch, EventTimeStats, StreamPlan, StreamSettings};
-use millstream_plan::resolved::StreamTable;
-use uuid::Uuid;
+use millstream_operators::stream_plan::{Batch, EventTimeStats, StreamPlan};
 
+use crate::definition::{QueryDefinition, QuerySettings};
 use crate::manager::{QueryEvent, QueryManager};
 use crate::progress::{Durations, Progress, SourceProgress};
-use crate::query::{QueryIdentity, Shared, StreamingQuery, stream_failed};
+use crate::query::{QueryIdentity, Shared};
+use crate::recovery::{POLICY_KEY, Recovered, SourceSlot, assign_offsets, open_sources, stream_settings};
 use crate::trigger::Trigger;
 use crate::watermark::{WatermarkPolicy, WatermarkTracker};
 
-/// Makes the physical plan once the settings are known: those of the checkpoint win over those of the session.
-pub type Planner = Box<dyn FnOnce(StreamSettings) -> Result<Box<dyn StreamPlan>, SparkError> + Send>;
-
-/// Opens a source; the path is its private log directory, `<checkpoint>/sources/<i>`, the names are the columns it must give.
-pub type SourceOpener = Box<dyn Fn(&StreamTable, &Path, Vec<String>) -> Result<Box<dyn Source>, SparkError> + Send>;
-
-/// Settings of a query, taken from the session when it starts.
-#[derive(Debug, Clone)]
-pub struct QuerySettings {
-    /// How often sources that cannot wake the query are asked (`spark.sql.streaming.pollingDelay`, 10 ms).
-    pub polling_delay: Duration,
-    /// Whether batches without data run to close state (`spark.sql.streaming.noDataMicroBatches.enabled`).
-    pub no_data_batches: bool,
-    /// After how long without data an idle event is sent (`spark.sql.streaming.noDataProgressEventInterval`, 10 s).
-    pub idle_interval: Duration,
-    /// Reports kept (`spark.sql.streaming.numRecentProgressUpdates`, 100).
-    pub recent_progress_max: usize,
-    /// Batches that stay in the logs and the state (`spark.sql.streaming.minBatchesToRetain`, 100).
-    pub batches_retained: i64,
-    /// Whether files are synced to disk before they count as written.
-    pub fsync: bool,
-    /// How many partitions compute at once.
-    pub parallelism: usize,
-    /// An active run from the same checkpoint is stopped in favour of the new one (`spark.sql.streaming.stopActiveRunOnRestart`).
-    pub stop_active_run: bool,
-    /// The `conf` map of the offset log: what a restart must find unchanged (checkpoint.md 3.1), keys with prefix `spark.sql.`.
-    pub pinned: BTreeMap<String, String>,
-}
-
-/// A query that can be started.
-pub struct QueryDefinition {
-    /// Name, unique among the active ones of the session.
-    pub name: Option<String>,
-    /// Which rows of the result the sink gets.
-    pub mode: OutputMode,
-    /// When batches run.
-    pub trigger: Trigger,
-    /// Where the rows go.
-    pub sink: Arc<dyn Sink>,
-    /// Columns of the result as the user sees them.
-    pub schema: SchemaRef,
-    /// Checkpoint directory; created if it does not exist.
-    pub checkpoint: PathBuf,
-    /// Remove the checkpoint when the query ends without an error.
-    pub checkpoint_is_temporary: bool,
-    /// Settings.
-    pub settings: QuerySettings,
-    /// What `current_timestamp()` reads, µs.
-    pub now_us: Arc<AtomicI64>,
-    /// Makes the plan.
-    pub plan: Planner,
-    /// Opens the sources.
-    pub open: SourceOpener,
-}
-
-const PARTITIONS_KEY: &str = "spark.sql.shuffle.partitions";
-const POLICY_KEY: &str = "spark.sql.streaming.multipleWatermarkPolicy";
-
-/// Starts a query on a thread of its own.
-///
-/// # Errors
-/// If the checkpoint cannot be read or written, or a query of that name or checkpoint is active. What fails later ends the query
-/// and is found in [`StreamingQuery::exception`].
-pub fn start(definition: QueryDefinition, manager: &Arc<QueryManager>) -> Result<Arc<StreamingQuery>, SparkError> {
-    let id = millstream_formats::log::query_id(&definition.checkpoint, definition.settings.fsync)?;
-    let identity = QueryIdentity { id, run_id: Uuid::new_v4(), name: definition.name.clone() };
-    let shared = Arc::new(Shared::new(definition.settings.recent_progress_max));
-    let query = Arc::new(StreamingQuery::new(identity.clone(), Arc::clone(&shared)));
-    if let Some(active) = manager.get(id).filter(|_| definition.settings.stop_active_run) {
-        tracing::warn!(query = %id, "the run {} is stopped: another one starts from its checkpoint", active.run_id());
-        active.stop();
-    }
-    manager.add(&query)?;
-    let (thread_query, thread_manager) = (Arc::clone(&query), Arc::clone(manager));
-    let name = format!("query {}", identity.name.as_deref().unwrap_or(&identity.run_id.to_string()[..8]));
-    let spawned = std::thread::Builder::new().name(name).spawn(move || {
-        let failure = run_to_end(definition, &identity, &shared, &thread_manager);
-        thread_manager.ended(&thread_query, || shared.finish(failure));
-    });
-    match spawned {
-        Ok(_) => Ok(query),
-        Err(error) => {
-            query.request_stop();
-            manager.forget(&query);
-            Err(SparkError::plain(ExceptionClass::Spark, format!("Cannot start a thread for the query: {error}")))
-        }
-    }
-}
-
-/// Runs the query; the error it ended with, if any. A panic of the engine is such an error and leaves other queries alone.
-fn run_to_end(
-    definition: QueryDefinition,
-    identity: &QueryIdentity,
-    shared: &Arc<Shared>,
-    manager: &Arc<QueryManager>,
-) -> Option<SparkError> {
-    let temporary = definition.checkpoint_is_temporary.then(|| definition.checkpoint.clone());
-    let run = std::panic::AssertUnwindSafe(|| {
-        let mut execution = Execution::open(definition, identity.clone(), Arc::clone(shared), Arc::clone(manager))?;
-        let result = execution.run();
-        execution.close();
-        result
-    });
-    let result = std::panic::catch_unwind(run).unwrap_or_else(|_| Err(SparkError::internal("the query panicked")));
-    match result {
-        Err(error) if !shared.stopping() => {
-            tracing::error!(query = %identity.id, run = %identity.run_id, "query failed: {error}");
-            Some(stream_failed(identity, &error))
-        }
-        _ => {
-            if let Some(dir) = temporary
-                && let Err(error) = std::fs::remove_dir_all(&dir)
-            {
-                tracing::warn!("cannot remove the temporary checkpoint {}: {error}", dir.display());
-            }
-            None
-        }
-    }
-}
-
-/// A source and the leaves of the plan that read it.
-struct SourceSlot {
-    source: Box<dyn Source>,
-    leaves: Vec<usize>,
-    /// Up to where the last committed batch read.
-    committed: Option<Offset>,
-    /// Up to where the batch in work reads.
-    available: Option<Offset>,
-}
-
-impl SourceSlot {
-    fn has_new_data(&self) -> bool {
-        self.available.is_some() && self.available != self.committed
-    }
-}
-
-struct Execution {
+/// A query that runs.
+pub(crate) struct Execution {
     identity: QueryIdentity,
     shared: Arc<Shared>,
     manager: Arc<QueryManager>,
@@ -194,66 +57,8 @@ struct Execution {
     last_idle: Option<Instant>,
 }
 
-/// What the checkpoint says about where to go on.
-struct Recovered {
-    batch_id: i64,
-    constructed: Option<(i64, i64)>,
-    watermark_ms: i64,
-    previous_watermark_ms: Option<i64>,
-    committed: Option<Vec<Option<Offset>>>,
-    available: Option<Vec<Option<Offset>>>,
-    conf: Option<BTreeMap<String, String>>,
-}
-
-impl Recovered {
-    /// Reads the logs as Spark does at a restart (checkpoint.md 4.1).
-    fn read(offsets: &OffsetLog, commits: &CommitLog) -> Result<Self, SparkError> {
-        let Some((last, record)) = offsets.latest()? else {
-            return Ok(Self {
-                batch_id: 0,
-                constructed: None,
-                watermark_ms: 0,
-                previous_watermark_ms: None,
-                committed: None,
-                available: None,
-                conf: None,
-            });
-        };
-        let before = if last > 0 { Some(offsets.get(last - 1)?) } else { None };
-        let commit = commits.latest()?;
-        let conf = Some(record.conf.clone());
-        match commit {
-            Some((committed, _)) if committed > last => Err(SparkError::new(
-                ExceptionClass::Spark,
-                "CONCURRENT_STREAM_LOG_UPDATE",
-                "40000",
-                format!("Concurrent update to the log. Multiple streaming jobs detected for {committed}."),
-            )
-            .with("batchId", committed.to_string())),
-            Some((committed, commit)) if committed == last => Ok(Self {
-                batch_id: last + 1,
-                constructed: None,
-                watermark_ms: record.batch_watermark_ms.max(commit.next_batch_watermark_ms),
-                previous_watermark_ms: Some(record.batch_watermark_ms),
-                committed: Some(record.offsets.clone()),
-                available: Some(record.offsets),
-                conf,
-            }),
-            _ => Ok(Self {
-                batch_id: last,
-                constructed: Some((record.batch_watermark_ms, record.batch_timestamp_ms)),
-                watermark_ms: record.batch_watermark_ms,
-                previous_watermark_ms: before.as_ref().map(|b| b.batch_watermark_ms),
-                committed: before.map(|b| b.offsets),
-                available: Some(record.offsets),
-                conf,
-            }),
-        }
-    }
-}
-
 impl Execution {
-    fn open(
+    pub(crate) fn open(
         definition: QueryDefinition,
         identity: QueryIdentity,
         shared: Arc<Shared>,
@@ -307,12 +112,17 @@ impl Execution {
         })
     }
 
-    fn close(&self) {
+    pub(crate) fn close(&self) {
         self.sources.iter().for_each(|slot| slot.source.stop());
         self.sink.stop();
     }
 
-    fn run(&mut self) -> Result<(), SparkError> {
+    /// The batch in work, or the next one.
+    pub(crate) fn batch_id(&self) -> i64 {
+        self.batch_id
+    }
+
+    pub(crate) fn run(&mut self) -> Result<(), SparkError> {
         match self.trigger {
             Trigger::Once => self.trigger().map(|_| ()),
             Trigger::AvailableNow => {
@@ -559,71 +369,6 @@ impl Execution {
 /// Under the heading that Spark gives it.
 fn physical(plan: &str) -> String {
     format!("== Physical Plan ==\n{plan}\n")
-}
-
-fn stream_settings(settings: &QuerySettings, checkpoint: &Path) -> Result<StreamSettings, SparkError> {
-    let partitions = settings.pinned.get(PARTITIONS_KEY).map_or("", String::as_str);
-    let state_partitions = partitions.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
-        SparkError::plain(
-            ExceptionClass::IllegalArgument,
-            format!("{PARTITIONS_KEY} must be a positive number, not '{partitions}'"),
-        )
-    })?;
-    let provider = settings.pinned.get("spark.sql.streaming.stateStore.providerClass").map_or("", String::as_str);
-    if !provider.is_empty() && !provider.ends_with("HDFSBackedStateStoreProvider") {
-        return Err(SparkError::unsupported(format!("The state store {provider}")));
-    }
-    Ok(StreamSettings {
-        state_dir: checkpoint.join("state"),
-        state_partitions,
-        parallelism: settings.parallelism,
-        watermark_policy_max: settings.pinned.get(POLICY_KEY).is_some_and(|p| p == "max"),
-        versions_retained: u64::try_from(settings.batches_retained).unwrap_or(1),
-        fsync: settings.fsync,
-    })
-}
-
-/// Opens each source once, in the order in which the leaves of the plan first name it, for the columns that all its leaves read.
-fn open_sources(plan: &dyn StreamPlan, open: &SourceOpener, checkpoint: &Path) -> Result<Vec<SourceSlot>, SparkError> {
-    let mut found: Vec<(Arc<StreamTable>, Vec<usize>)> = Vec::new();
-    for (leaf, table) in plan.sources().into_iter().enumerate() {
-        match found.iter_mut().find(|(known, _)| known.id == table.id) {
-            Some((_, leaves)) => leaves.push(leaf),
-            None => found.push((table, vec![leaf])),
-        }
-    }
-    let mut slots = Vec::with_capacity(found.len());
-    for (index, (table, leaves)) in found.into_iter().enumerate() {
-        let read: Vec<String> = leaves.iter().flat_map(|leaf| plan.columns(*leaf)).collect();
-        let columns =
-            table.schema.fields().iter().map(|f| f.name()).filter(|name| read.contains(name)).cloned().collect();
-        let source = open(&table, &checkpoint.join("sources").join(index.to_string()), columns)?;
-        slots.push(SourceSlot { source, leaves, committed: None, available: None });
-    }
-    Ok(slots)
-}
-
-fn assign_offsets(sources: &mut [SourceSlot], leaf_count: usize, recovered: &Recovered) -> Result<(), SparkError> {
-    for lines in [&recovered.committed, &recovered.available].into_iter().flatten() {
-        if lines.len() != leaf_count {
-            return Err(SparkError::plain(
-                ExceptionClass::Spark,
-                format!(
-                    "assertion failed: There are [{}] sources in the checkpoint offsets and now there are [{leaf_count}] \
-                     sources requested by the query. Cannot continue.",
-                    lines.len()
-                ),
-            ));
-        }
-    }
-    let line =
-        |lines: &Option<Vec<Option<Offset>>>, leaf: usize| lines.as_ref().and_then(|l| l.get(leaf).cloned().flatten());
-    for slot in sources {
-        let leaf = slot.leaves.first().copied().unwrap_or_default();
-        slot.committed = line(&recovered.committed, leaf);
-        slot.available = line(&recovered.available, leaf);
-    }
-    Ok(())
 }
 
 fn under_user_names(schema: &SchemaRef, rows: RecordBatch) -> Result<RecordBatch, SparkError> {

@@ -256,9 +256,17 @@ impl StreamingQuery {
 }
 
 /// The error a failed query reports, around its cause.
-pub(crate) fn stream_failed(identity: &QueryIdentity, cause: &SparkError) -> SparkError {
+pub(crate) fn stream_failed(identity: &QueryIdentity, cause: &SparkError, batch: Option<i64>) -> SparkError {
     let (id, run_id) = (identity.id.to_string(), identity.run_id.to_string());
-    let message = format!("Query [id = {id}, runId = {run_id}] terminated with exception: {cause}");
+    let mut message = format!("Query [id = {id}, runId = {run_id}] terminated with exception: {cause}");
+    if cause.is_of_storage() {
+        let name = identity.name.as_deref().unwrap_or("without a name");
+        let batch = batch.map_or_else(|| "its start".to_string(), |batch| format!("batch {batch}"));
+        message.push_str(&format!(
+            " The query {name} was at {batch}. Nothing that was committed is lost: started again from its checkpoint once the \
+             file can be used, it goes on there."
+        ));
+    }
     SparkError::new(ExceptionClass::StreamingQuery, "STREAM_FAILED", "XXKST", message)
         .with("id", id)
         .with("runId", run_id)

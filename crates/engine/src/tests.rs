@@ -235,6 +235,8 @@ impl World {
                 recent_progress_max: 100,
                 batches_retained: 100,
                 fsync: false,
+                state_memory_max: None,
+                scratch_dir: None,
                 parallelism: 1,
                 stop_active_run: true,
                 pinned,

@@ -56,6 +56,7 @@ struct Parts {
     message: String,
     parameters: BTreeMap<String, String>,
     location: Option<String>,
+    of_storage: bool,
     cause: Option<SparkError>,
 }
 
@@ -78,6 +79,7 @@ impl SparkError {
             message: message.into(),
             parameters: BTreeMap::new(),
             location: None,
+            of_storage: false,
             cause: None,
         }))
     }
@@ -127,6 +129,18 @@ impl SparkError {
     pub fn caused_by(mut self, cause: SparkError) -> Self {
         self.0.cause = Some(cause);
         self
+    }
+
+    /// Says that a file could not be written, read or made: the fault of the machine, which may be mended.
+    #[must_use]
+    pub fn of_storage(mut self) -> Self {
+        self.0.of_storage = true;
+        self
+    }
+
+    /// Whether it was said to be [of storage](SparkError::of_storage).
+    pub fn is_of_storage(&self) -> bool {
+        self.0.of_storage
     }
 
     /// The exception class a client raises.

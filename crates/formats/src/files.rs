@@ -82,6 +82,11 @@ impl FileError {
         }
     }
 
+    /// Whether the operating system refused something.
+    pub fn is_of_storage(&self) -> bool {
+        matches!(self, Self::Io { .. })
+    }
+
     pub(crate) fn damaged(path: &Path, reason: impl ToString) -> Self {
         Self::Damaged { path: path.to_path_buf(), reason: reason.to_string() }
     }
@@ -103,7 +108,9 @@ impl FileError {
 
 impl From<FileError> for SparkError {
     fn from(error: FileError) -> Self {
-        SparkError::plain(ExceptionClass::Spark, format!("The checkpoint cannot be used: {error}."))
+        let of_storage = error.is_of_storage();
+        let error = SparkError::plain(ExceptionClass::Spark, format!("The checkpoint cannot be used: {error}."));
+        if of_storage { error.of_storage() } else { error }
     }
 }
 

@@ -14,6 +14,8 @@ enum Check {
     Integer,
     /// A whole number above 0.
     Positive,
+    /// A number of bytes: `512m`, `2g`, `1048576`.
+    Bytes,
     /// A region id or an offset.
     TimeZone,
     /// One of a few words, compared without regard to case; the sentence lists them.
@@ -23,7 +25,7 @@ enum Check {
 /// A setting that Spark knows: key, default (none: known, without a value), check.
 struct Known(&'static str, Option<&'static str>, Check);
 
-use Check::{Any, Boolean, Integer, Positive, TimeZone, Word};
+use Check::{Any, Boolean, Bytes, Integer, Positive, TimeZone, Word};
 
 const POLICIES: Check = Word(
     &["min", "max"],
@@ -35,6 +37,7 @@ const KNOWN: &[Known] = &[
     Known("spark.connect.session.planCompression.defaultAlgorithm", Some("ZSTD"), Any),
     Known("spark.connect.session.planCompression.threshold", Some("10485760"), Integer),
     Known("spark.millstream.checkpoint.fsync", Some("false"), Boolean),
+    Known("spark.millstream.state.memoryLimit", None, Bytes),
     Known("spark.python.sql.dataFrameDebugging.enabled", Some("true"), Boolean),
     Known("spark.sql.adaptive.enabled", Some("true"), Boolean),
     Known("spark.sql.ansi.enabled", Some("true"), Boolean),
@@ -291,10 +294,33 @@ impl Conf {
         number.parse::<u64>().ok()?.checked_mul(factor)
     }
 
+    /// A number of bytes; none if it is not set.
+    ///
+    /// # Errors
+    /// `INVALID_CONF_VALUE` if it was given, past the check of [`Conf::set`], as something else.
+    pub fn bytes(&self, key: &str) -> Result<Option<usize>, SparkError> {
+        let Some(text) = self.get_option(key) else { return Ok(None) };
+        check_value(key, &text, Bytes)?;
+        Ok(parse_bytes(&text))
+    }
+
     /// The settings that a new query pins in its offset log.
     pub fn pinned(&self) -> BTreeMap<String, String> {
         PINNED.iter().filter_map(|key| Some(((*key).to_string(), self.get_option(key)?))).collect()
     }
+}
+
+/// Spark's texts of sizes: `b`, `k`, `kb`, `m`, `mb`, …, `p`, `pb` in steps of 1024; bytes without a unit.
+fn parse_bytes(text: &str) -> Option<usize> {
+    let text = text.trim().to_ascii_lowercase();
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit = unit.trim();
+    let steps = match unit.strip_suffix('b').unwrap_or(unit) {
+        "" => 0,
+        step => 1 + ["k", "m", "g", "t", "p"].iter().position(|known| *known == step)? as u32,
+    };
+    number.parse::<usize>().ok()?.checked_mul(1024_usize.checked_pow(steps)?)
 }
 
 fn check_value(key: &str, value: &str, check: Check) -> Result<(), SparkError> {
@@ -308,6 +334,8 @@ fn check_value(key: &str, value: &str, check: Check) -> Result<(), SparkError> {
             Ok(_) => Err(requirement(key, value, &format!("The value of {key} must be positive"))),
             Err(_) => Err(type_mismatch(key, value, "int")),
         },
+        Bytes if parse_bytes(trimmed).is_some() => Ok(()),
+        Bytes => Err(type_mismatch(key, value, "bytes")),
         Word(words, sentence) => {
             if words.iter().any(|w| w.eq_ignore_ascii_case(trimmed)) {
                 Ok(())
@@ -391,6 +419,24 @@ mod tests {
     #[test]
     fn the_offset_log_gets_all_fifteen_pinned_settings() {
         assert_eq!(conf().pinned().len(), 15);
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let conf = conf();
+        let key = "spark.millstream.state.memoryLimit";
+        assert_eq!(conf.bytes(key).unwrap(), None);
+        for (text, bytes) in [("10", 10), ("64k", 64 << 10), ("512MB", 512 << 20), (" 2 g", 2 << 30), ("7b", 7)] {
+            conf.set(key, text).unwrap();
+            assert_eq!(conf.bytes(key).unwrap(), Some(bytes), "{text}");
+        }
+        for text in ["", "much", "1.5g", "-1", "1x", "99999999999p"] {
+            assert_eq!(
+                conf.set(key, text).unwrap_err().condition(),
+                Some("INVALID_CONF_VALUE.TYPE_MISMATCH"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

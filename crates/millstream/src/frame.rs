@@ -203,6 +203,13 @@ impl DataFrame {
         self.with(|input| RelationOp::Deduplicate { input, columns: Vec::new(), within_watermark: false })
     }
 
+    /// Rows without a row equal to an earlier one in these columns.
+    #[must_use]
+    pub fn drop_duplicates(self, columns: &[&str]) -> Self {
+        let columns = columns.iter().map(ToString::to_string).collect();
+        self.with(|input| RelationOp::Deduplicate { input, columns, within_watermark: false })
+    }
+
     /// Rows in order of the keys, smallest first.
     #[must_use]
     pub fn order_by(self, keys: impl IntoIterator<Item = Expr>) -> Self {

@@ -88,7 +88,7 @@ impl Session {
             schema,
             checkpoint,
             checkpoint_is_temporary,
-            settings: settings(self.conf(), self.engine.options().cores),
+            settings: settings(self.conf(), self.engine.options().cores)?,
             now_us,
             plan: Box::new(move |settings| {
                 unsupported::check_execution(&resolved, mode)?;
@@ -192,10 +192,12 @@ fn open_source(
     origin.0.open(context)
 }
 
-fn settings(conf: &Conf, cores: usize) -> QuerySettings {
+fn settings(conf: &Conf, cores: usize) -> Result<QuerySettings, SparkError> {
     let millis = |key: &str, default: u64| Duration::from_millis(conf.millis(key).unwrap_or(default));
     let number = |key: &str, default: i64| conf.integer(key).unwrap_or(default);
-    QuerySettings {
+    // A list means several disks to Spark; one is enough here.
+    let scratch = conf.get_option("spark.local.dir").and_then(|dirs| Some(dirs.split(',').next()?.trim().to_string()));
+    Ok(QuerySettings {
         polling_delay: millis("spark.sql.streaming.pollingDelay", 10),
         no_data_batches: conf.boolean("spark.sql.streaming.noDataMicroBatches.enabled"),
         idle_interval: millis("spark.sql.streaming.noDataProgressEventInterval", 10_000),
@@ -203,8 +205,10 @@ fn settings(conf: &Conf, cores: usize) -> QuerySettings {
             .unwrap_or(100),
         batches_retained: number("spark.sql.streaming.minBatchesToRetain", 100),
         fsync: conf.boolean("spark.millstream.checkpoint.fsync"),
+        state_memory_max: conf.bytes("spark.millstream.state.memoryLimit")?,
+        scratch_dir: scratch.filter(|dir| !dir.is_empty()).map(|dir| local_path(&dir)).transpose()?,
         parallelism: cores,
         stop_active_run: conf.boolean("spark.sql.streaming.stopActiveRunOnRestart"),
         pinned: conf.pinned(),
-    }
+    })
 }

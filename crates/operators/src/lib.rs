@@ -15,7 +15,6 @@ mod join;
 mod layout;
 mod limit;
 mod logical;
-mod maintenance;
 mod observe;
 mod plan_stream;
 pub mod planner;

@@ -24,7 +24,6 @@ use parking_lot::Mutex;
 use crate::build::StreamBuild;
 use crate::exec::{external, spark_error};
 use crate::logical::{Stateful, StatefulKind};
-use crate::maintenance::Rounds;
 use crate::planner::NodePlanner;
 use crate::query::{ComputeRuntime, StreamQuery};
 use crate::scan::{ScanSlot, StreamLeaf};
@@ -74,7 +73,6 @@ pub fn plan_stream(
         context: session.task_ctx(),
         runtime,
         state_dir,
-        rounds: Rounds::default(),
         observed: Mutex::default(),
         maintainer: Mutex::new(Maintainer::new(StoreOptions::default().min_deltas_for_snapshot)),
         settings,

@@ -21,7 +21,6 @@ use tokio::task::JoinSet;
 
 use crate::event_time::{EventTimeExec, EventTimes};
 use crate::exec::{partitions, spark_error};
-use crate::maintenance::Rounds;
 use crate::observe::ObserveExec;
 use crate::planner::{find, observed};
 use crate::scan::ScanSlot;
@@ -46,7 +45,6 @@ pub(crate) struct StreamQuery {
     pub runtime: ComputeRuntime,
     /// `<checkpoint>/state`.
     pub state_dir: PathBuf,
-    pub rounds: Rounds,
     /// Metrics of the observations in the batch that ran.
     pub observed: Mutex<BTreeMap<String, RecordBatch>>,
     pub settings: StreamSettings,
@@ -205,9 +203,6 @@ impl StreamPlan for StreamQuery {
     }
 
     fn run(&self, batch: Batch, output: Output<'_>) -> Result<(), SparkError> {
-        // The batch before is committed by now.
-        let due = || self.operators.iter().flat_map(|operator| operator.maintenance()).collect();
-        self.rounds.batch(self.runtime.get()?.handle(), due);
         let late = operator_watermarks(&self.plan, batch.late_watermark_ms);
         let eviction = operator_watermarks(&self.plan, batch.eviction_watermark_ms);
         for operator in &self.operators {

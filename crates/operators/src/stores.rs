@@ -29,7 +29,7 @@ pub struct Watermarks {
 }
 
 /// Stores that one thread commits in less time than it takes to start another.
-const STORES_PER_THREAD: usize = 8;
+const COMMITS_PER_THREAD: usize = 8;
 
 /// When an operator asks for a batch without data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -268,7 +268,7 @@ impl OperatorState {
         if version > 0 {
             self.check_schemas()?;
         }
-        self.on_all_partitions(|stores| stores.iter_mut().try_for_each(|store| store.load(version)))
+        self.on_all_partitions(1, |stores| stores.iter_mut().try_for_each(|store| store.load(version)))
     }
 
     /// Writes the state after the batch as the next version.
@@ -278,7 +278,8 @@ impl OperatorState {
             self.describe().map_err(|e| unwritable(&e))?;
             self.described.store(true, Ordering::Relaxed);
         }
-        self.on_all_partitions(|stores| stores.iter_mut().try_for_each(|store| store.commit().map(drop)))?;
+        let commit = |stores: &mut Partition| stores.iter_mut().try_for_each(|store| store.commit().map(drop));
+        self.on_all_partitions(COMMITS_PER_THREAD, commit)?;
         Counters::add_time(&self.counters.commit_ns, start);
         Ok(())
     }
@@ -291,12 +292,13 @@ impl OperatorState {
             .collect()
     }
 
-    /// Works on all partitions, on several threads if there are many.
+    /// Works on all partitions, on several threads if there are more than `per_thread`.
     fn on_all_partitions(
         &self,
+        per_thread: usize,
         work: impl Fn(&mut Partition) -> Result<(), SparkError> + Sync,
     ) -> Result<(), SparkError> {
-        let threads = self.settings.parallelism.min(self.partitions.len().div_ceil(STORES_PER_THREAD));
+        let threads = self.settings.parallelism.min(self.partitions.len().div_ceil(per_thread));
         if threads <= 1 {
             return self.partitions.iter().try_for_each(|slot| work(&mut slot.lock()));
         }
@@ -352,13 +354,14 @@ impl OperatorState {
     pub fn progress(&self) -> OperatorProgress {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let ms = |counter: &AtomicU64| count(counter) / 1_000_000;
-        let (mut rows_total, mut memory_bytes, mut live_bytes) = (0, 0, 0);
+        let (mut rows_total, mut memory_bytes, mut live_bytes, mut spilled_bytes) = (0, 0, 0, 0);
         for slot in &self.partitions {
             for (store, spec) in slot.lock().iter().zip(&self.spec.stores) {
                 let metrics = store.metrics();
                 rows_total += if spec.counted { metrics.rows } else { 0 };
                 memory_bytes += metrics.memory_bytes;
                 live_bytes += metrics.live_bytes;
+                spilled_bytes += metrics.spilled_bytes;
             }
         }
         let mut custom: BTreeMap<String, u64> = [
@@ -368,6 +371,10 @@ impl OperatorState {
         ]
         .map(|(name, value)| (name.to_string(), value))
         .into();
+        if spilled_bytes > 0 {
+            // Not one of Spark's: only a query with a limit of memory has it.
+            custom.insert("spilledSizeBytes".to_string(), spilled_bytes);
+        }
         custom.extend(self.spec.custom.map(|name| (name.to_string(), count(&self.counters.custom))));
         let stores = (self.spec.partitions * self.spec.stores.len()) as u64;
         OperatorProgress {
@@ -393,6 +400,7 @@ fn open(spec: &StoreSpec, store: &StoreFields, partition: usize, settings: &Stre
         versions_retained: settings.versions_retained,
         fsync: settings.fsync,
         deltas_synced_by_caller: true,
+        memory: settings.state_memory.clone(),
         time_of: time_of(store),
         prefix: (store.prefix > 0).then(|| KeyPrefix::new(&key, store.prefix)),
         row_types: Some((key, value)),
@@ -422,7 +430,7 @@ fn time_of(store: &StoreFields) -> Option<TimeOf> {
 }
 
 fn unwritable(error: &FileError) -> SparkError {
-    SparkError::internal(format!("the description of a state store cannot be written: {error}"))
+    SparkError::internal(format!("the description of a state store cannot be written: {error}")).of_storage()
 }
 
 fn unreadable(error: &FileError) -> SparkError {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use millstream_formats::condition::SparkError;
 use millstream_plan::resolved::StreamTable;
+use millstream_state::StateMemory;
 
 /// Rows of one partition of a source in this batch. Runs on a computing thread; may block.
 pub type Rows = Box<dyn Iterator<Item = Result<RecordBatch, SparkError>> + Send>;
@@ -26,6 +27,8 @@ pub struct StreamSettings {
     pub versions_retained: u64,
     /// Whether state files are synced to disk before a batch counts as written.
     pub fsync: bool,
+    /// What the state of all operators of the query may take of the machine's memory.
+    pub state_memory: StateMemory,
 }
 
 pub use millstream_formats::output_mode::OutputMode;

@@ -61,6 +61,7 @@ pub(crate) fn unwritable(location: &StoreLocation, reason: impl ToString) -> Spa
         ),
     )
     .with("providerClass", location.to_string())
+    .of_storage()
 }
 
 /// State that has no place.

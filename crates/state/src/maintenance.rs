@@ -183,8 +183,7 @@ impl Maintenance {
     ) -> Result<(), MergeError> {
         let read = |version, kind, visit: &mut dyn FnMut(Change<'_>)| {
             let path = state_file_path(self.location.dir(), version, kind);
-            let read = read_changes(&path, |change| visit(change));
-            read.map_err(|e| MergeError::Read(error::unreadable(&self.location, kind, e)))
+            read_changes(&path, visit).map_err(|e| MergeError::Read(error::unreadable(&self.location, kind, e)))
         };
         let mut deltas = Deltas::default();
         for version in base + 1..=version {

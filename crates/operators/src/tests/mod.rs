@@ -116,6 +116,7 @@ impl TestQuery {
             watermark_policy_max: false,
             versions_retained: 100,
             fsync: false,
+            state_memory: Default::default(),
         };
         let resolved =
             ResolvedPlan { plan: plan.build().unwrap(), output: vec![], streaming: true, names: Arc::default() };

@@ -98,4 +98,5 @@ fn plain(schema: &Schema) -> Schema {
 
 fn failed(path: &Path, error: &parquet::errors::ParquetError) -> SparkError {
     SparkError::plain(ExceptionClass::Runtime, format!("Cannot write the Parquet file {}: {error}", path.display()))
+        .of_storage()
 }
