@@ -30,10 +30,10 @@ impl<T: Data> Codec<T> {
     where
         T: Serialize + DeserializeOwned,
     {
-        let failed = |e: postcard::Error| StreamError::Invalid(format!("{}: {e}", std::any::type_name::<T>()));
+        let failed = |e: &dyn std::error::Error| StreamError::Invalid(format!("{}: {e}", std::any::type_name::<T>()));
         Codec {
-            encode: Arc::new(move |elements| postcard::to_stdvec(elements).map_err(failed)),
-            decode: Arc::new(move |bytes| postcard::from_bytes(bytes).map_err(failed)),
+            encode: Arc::new(move |elements| rmp_serde::to_vec(elements).map_err(|e| failed(&e))),
+            decode: Arc::new(move |bytes| rmp_serde::from_slice(bytes).map_err(|e| failed(&e))),
         }
     }
 
