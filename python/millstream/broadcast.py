@@ -6,6 +6,7 @@ import errno
 import os
 import pickle
 import threading
+import weakref
 from typing import Any, BinaryIO, ClassVar, Generic, TypeVar
 
 from millstream.jobs import blocks
@@ -39,8 +40,10 @@ class Broadcast(Generic[T]):
         """Serialise the value; only for :meth:`SparkContext.broadcast`."""
         self._sc = sc
         self._id = sc._new_broadcast_id()
-        self._block: Block | None = sc._engine.store.put(blocks.dumps(value))
-        sc._engine.broadcasts[self._id] = self
+        engine = sc._live
+        self._block: Block | None = engine.store.put(blocks.dumps_of_program(value, "broadcast"))
+        # Nobody can use it any more when this object is gone: functions that do hold it.
+        weakref.finalize(self, _forget, self._id, self._block, engine.forgotten_broadcasts).atexit = False
 
     @classmethod
     def _in_worker(cls, number: int) -> Broadcast[T]:
@@ -90,7 +93,7 @@ class Broadcast(Generic[T]):
     def unpersist(self, blocking: bool = False) -> None:
         """Drop the copies of workers; they get the value again if they use it again."""
         self._on_driver("unpersisted")
-        self._sc._engine.forgotten_broadcasts.append(self._id)
+        self._sc._live.forgotten_broadcasts.append(self._id)
 
     def destroy(self, blocking: bool = False) -> None:
         """Drop all data of the variable; tasks cannot use it any more."""
@@ -99,8 +102,7 @@ class Broadcast(Generic[T]):
             from millstream.errors import java_error
 
             raise java_error("org.apache.spark.SparkException", f"[INTERNAL_ERROR_BROADCAST] {self._destroyed_text()}")
-        self._sc._engine.forgotten_broadcasts.append(self._id)
-        self._sc._engine.broadcasts.pop(self._id, None)
+        self._sc._live.forgotten_broadcasts.append(self._id)
         blocks.drop([self._block])
         self._block = None
 
@@ -128,6 +130,11 @@ class Broadcast(Generic[T]):
             raise RuntimeError("Broadcast can only be serialized in driver")
         _referenced.variables[self._id] = self
         return Broadcast._in_worker, (self._id,)
+
+
+def _forget(number: int, block: Block, forgotten: list[int]) -> None:
+    blocks.drop([block])
+    forgotten.append(number)
 
 
 class collecting:

@@ -29,6 +29,8 @@ from millstream.rdd.reading import Reading
 from millstream.status import StatusTracker
 from millstream.thread_properties import ThreadProperties
 
+_PROFILES = ("spark.python.profile", "spark.python.profile.memory")
+
 
 class SparkContext(Reading, AddedFiles, ThreadProperties):
     """The entry to RDDs.
@@ -111,8 +113,11 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         prefix = "spark.executorEnv."
         self.environment.update((k[len(prefix) :], v) for k, v in self._conf.getAll() if k.startswith(prefix))
         self.environment["PYTHONHASHSEED"] = os.environ.get("PYTHONHASHSEED", "0")
+        if any(settings.true(self._conf.get(key, "false")) for key in _PROFILES):
+            raise errors.unsupported("spark.python.profile", "functions of RDDs are not profiled")
         cores = settings.cores(self.master)
-        self._engine: Engine = Engine(cores, self._conf.get("spark.local.dir", None), self.environment)
+        failures = settings.most_failures(self.master)
+        self._engine: Engine = Engine(cores, failures, self._conf.get("spark.local.dir", None), self.environment)
         self._cores = cores
         self.startTime = int(time.time() * 1000)
         self.applicationId = f"local-{self.startTime}"
@@ -274,7 +279,7 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         cuts = [min(i * count // slices * batch, len(elements)) for i in range(slices + 1)]
         store = self._live.store
         described = [
-            ("block", [store.put(blocks.dumps(elements[cuts[i] : cuts[i + 1]]))])
+            ("block", [store.put(blocks.dumps_of_program(elements[cuts[i] : cuts[i + 1]]))])
             if cuts[i] < cuts[i + 1]
             else ("empty",)
             for i in range(slices)

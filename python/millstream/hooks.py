@@ -27,6 +27,8 @@ _NAMES = {
     "RDD": "millstream.rdd",
     "RDDBarrier": "millstream.rdd",
     "Broadcast": "millstream.broadcast",
+    "InheritableThread": "millstream.inheritance",
+    "inheritable_thread_target": "millstream.inheritance",
     "StatusTracker": "millstream.status",
     "SparkJobInfo": "millstream.status",
     "SparkStageInfo": "millstream.status",

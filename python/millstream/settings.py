@@ -20,6 +20,7 @@ SYSTEM_PROPERTIES: dict[str, str] = {}
 SESSION_OPTIONS: dict[str, Any] = {}
 """Options that the program has given the builder of its session; a context made later has them, too."""
 
+_LOCAL = r"local\[\s*(\*|[0-9]+)\s*(?:,\s*([0-9]+)\s*)?\]"
 _CLUSTERS = r"(spark|mesos|k8s|sc)://|yarn$|local-cluster\["
 
 
@@ -96,12 +97,18 @@ def of_program(
     return settled
 
 
+def most_failures(master: str) -> int:
+    """Return how often a task may fail: once, unless the master is ``local[N,F]``."""
+    match = re.fullmatch(_LOCAL, master)
+    return max(1, int(match[2])) if match is not None and match[2] else 1
+
+
 def cores(master: str) -> int:
     """Return the number of workers that a master means."""
     every = len(os.sched_getaffinity(0))
     if master == "local":
         return 1
-    match = re.fullmatch(r"local\[\s*(\*|[0-9]+)\s*(?:,\s*[0-9]+\s*)?\]", master)
+    match = re.fullmatch(_LOCAL, master)
     if match is not None:
         number = every if match[1] == "*" else int(match[1])
         if number < 1:

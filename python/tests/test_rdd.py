@@ -365,7 +365,13 @@ def test_large_partitions_are_files_that_go_when_they_are_not_needed(sc):
     big = sc.parallelize(range(4), 2).map(lambda x: (x, os.urandom(INLINE_BYTES))).cache()
     grouped = big.groupByKey(2)
     assert grouped.count() == 4 and set(files()) > before
-    del grouped
+    data = os.urandom(INLINE_BYTES * 2)
+    lines = sc._from_text_blocks([data])
+    held = lines.map(lambda line: (line, data[0]))
+    variable = sc.broadcast(data)
+    assert held.count() == sc.parallelize([data], 1).map(lambda x: len(x.splitlines())).sum()
+    assert sc.parallelize([1], 1).map(lambda _: variable.value == data).collect() == [True]
+    grouped = lines = held = variable = None
     gc.collect()
     big.unpersist()
     assert set(files()) == before

@@ -120,3 +120,34 @@ def test_ctrl_c_ends_a_job(millstream, script):
     running.interrupt()
     code, _, err = running.finish()
     assert code == -signal.SIGINT and err.rstrip().endswith("KeyboardInterrupt")
+
+
+THREADS = """
+from pyspark import InheritableThread, SparkContext, TaskContext, inheritable_thread_target
+from threading import Thread
+sc = SparkContext("local[2,3]", "threads")
+found = []
+def look():
+    found.append((sc.getLocalProperty("k"), sc.getJobTags()))
+sc.setLocalProperty("k", "v")
+sc.addJobTag("t")
+for thread in (InheritableThread(target=look), Thread(target=inheritable_thread_target(look)), Thread(target=look)):
+    thread.start()
+    thread.join()
+print(found)
+def shaky(x):
+    attempt = TaskContext.get().attemptNumber()
+    if attempt < x:
+        raise ValueError("not yet")
+    return attempt
+print(sc.parallelize([0, 1, 2], 3).map(shaky).collect())
+try:
+    sc.parallelize([3]).map(shaky).collect()
+except Exception as error:
+    print("not yet" in str(error))
+"""
+
+
+def test_threads_inherit_and_tasks_are_tried_again_where_asked_for(millstream, script):
+    code, out, err = millstream("run", script(THREADS)).finish()
+    assert (code, out) == (0, "[('v', {'t'}), ('v', {'t'}), (None, set())]\n[0, 1, 2]\nTrue\n"), err

@@ -40,6 +40,17 @@ def dumps(value: Any) -> bytes:
     return cloudpickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
 
+def dumps_of_program(value: Any, what: str = "object") -> bytes:
+    """Serialise something of the program; raises ``PicklingError`` if that cannot be."""
+    try:
+        return dumps(value)
+    except pickle.PickleError:
+        raise
+    except Exception as error:
+        message = f"Could not serialize {what}: {type(error).__name__}: {error}"
+        raise pickle.PicklingError(message) from error
+
+
 def read(block: Block) -> bytes:
     """Return the bytes of a block."""
     if isinstance(block, FileBlock):

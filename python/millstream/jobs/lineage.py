@@ -12,11 +12,11 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from millstream.jobs import blocks, inputs
-from millstream.jobs.blocks import Block
+from millstream.jobs.blocks import Block, FileBlock
 from millstream.jobs.task import Description
 
 
@@ -60,6 +60,12 @@ class Node:
     def compute(self, partition: int) -> Description:
         """Describe how a partition comes about."""
         raise NotImplementedError
+
+    def _owns(self, kept: Iterable[Block]) -> None:
+        """Have files of blocks removed when nothing refers to this node any more."""
+        files = [block for block in kept if isinstance(block, FileBlock)]
+        if files:
+            weakref.finalize(self, blocks.drop, files).atexit = False
 
     def own_broadcasts(self) -> Sequence[Any]:
         """Return the broadcast variables that the functions of this node refer to."""
@@ -132,6 +138,15 @@ class _Cut(Node):
         raise job_aborted(message)
 
 
+def _blocks_of(descriptions: list[Description]) -> Iterator[Block]:
+    """Return the blocks that descriptions of data name."""
+    for kind, *what in descriptions:
+        if kind == "block":
+            yield from what[0]
+        elif kind == "lines":
+            yield what[0]
+
+
 class Source(Node):
     """Partitions that are described from the beginning."""
 
@@ -141,6 +156,7 @@ class Source(Node):
         super().__init__(number, (), partitioner)
         self.name = name
         self._descriptions = descriptions
+        self._owns(_blocks_of(descriptions))
 
     def count(self) -> int:
         return len(self._descriptions)
@@ -161,6 +177,7 @@ class Late(Node):
     def _all(self) -> list[Description]:
         if self._descriptions is None:
             self._descriptions = self._describe()
+            self._owns(_blocks_of(self._descriptions))
         return self._descriptions
 
     def count(self) -> int:
@@ -178,6 +195,7 @@ class Pipelined(Node):
     def __init__(self, number: int, parent: Node, functions: Functions, preserves: bool, barrier: bool) -> None:
         super().__init__(number, [parent], parent.partitioner if preserves else None)
         self._functions = functions
+        self._owns([functions.block])
         self.barrier = self.barrier or barrier
 
     def count(self) -> int:
@@ -201,6 +219,7 @@ class Shuffled(Node):
     def __init__(self, number: int, parent: Node, functions: Functions, partitions: int, partitioner: Any) -> None:
         super().__init__(number, [parent], partitioner)
         self.functions = functions
+        self._owns([functions.block])
         self._partitions = partitions
         self.outputs: dict[int, list[list[Block]]] = {}
         """By map partition: blocks of each bucket."""

@@ -17,7 +17,6 @@ import signal
 import sys
 import tempfile
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -66,7 +65,7 @@ class Job:
 class Engine:
     """What runs the jobs of one context, and owns what they need: workers, blocks, ids."""
 
-    def __init__(self, cores: int, local_directory: str | None, environment: dict[str, str]) -> None:
+    def __init__(self, cores: int, failures: int, local_directory: str | None, environment: dict[str, str]) -> None:
         if local_directory is not None:
             os.makedirs(local_directory, exist_ok=True)
         self.directory = tempfile.mkdtemp(prefix="millstream-", dir=local_directory)
@@ -75,7 +74,7 @@ class Engine:
         self.store = Store(self.directory)
         self.pool = Pool(cores, self.directory, {**environment, "MILLSTREAM_FILES": self.files})
         self.cores = cores
-        self.broadcasts: weakref.WeakValueDictionary[int, Broadcast[Any]] = weakref.WeakValueDictionary()
+        self.most_failures = failures
         self.forgotten_broadcasts: list[int] = []
         """Numbers of broadcast variables whose copies workers drop with their next task."""
         self.stopped = False
@@ -207,6 +206,8 @@ class _StageRun:
         self._barrier = shuffle.map_barrier if shuffle is not None else node.barrier
         self._running: dict[int, tuple[Worker, int]] = {}
         """By descriptor: workers with a task, and its partition."""
+        self._failures: collections.Counter[int] = collections.Counter()
+        """By partition: how often its task has failed."""
         self._arrived: dict[int, str] = {}
         """Barrier tasks that wait for the others, by descriptor: what they have said."""
 
@@ -272,6 +273,7 @@ class _StageRun:
             forgotten[worker.forgotten :],
             None if paths == worker.paths else paths,
             self._barrier,
+            self._failures[partition],
         )
         # A worker that died idle is found out by its answer.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -307,7 +309,8 @@ class _StageRun:
             del self._running[descriptor]
             self._stage.failed += 1
             status = self._engine.pool.discard([worker])[0]
-            raise errors.job_aborted(_crash(self._stage.id, partition, status)) from None
+            self._failed(partition, pending, errors.job_aborted(_crash(self._stage.id, partition, status)))
+            return
         if kind == "barrier":
             self._arrived[descriptor] = what[0]
             if len(self._arrived) == self._stage.tasks:
@@ -326,7 +329,14 @@ class _StageRun:
         else:
             self._stage.failed += 1
             self._engine.pool.give_back(worker)
-            raise self._failure(kind, *what)
+            self._failed(partition, pending, self._failure(kind, *what))
+
+    def _failed(self, partition: int, pending: collections.deque[int], error: Exception) -> None:
+        """Try a task again if it may fail more often; else raise."""
+        self._failures[partition] += 1
+        if self._failures[partition] >= self._engine.most_failures:
+            raise error from None
+        pending.append(partition)
 
     def _next_task(self, worker: Worker, pending: collections.deque[int]) -> None:
         if pending:

@@ -39,6 +39,8 @@ class Task(NamedTuple):
     """The driver's ``sys.path``, if it is new to the worker."""
     barrier: bool = False
     """Whether functions of the task wait for those of the other tasks of the stage."""
+    failures: int = 0
+    """How often the task has failed before."""
 
 
 class Result(NamedTuple):

@@ -88,7 +88,7 @@ def _prepare(current: task.Task, sock: socket.socket) -> None:
         context = WorkerBarrier.begin(sock)
     context._stageId = current.stage
     context._partitionId = current.partition
-    context._attemptNumber = 0
+    context._attemptNumber = current.failures
     context._taskAttemptId = current.attempt
     context._localProperties = current.properties
     context._cpus = 1
