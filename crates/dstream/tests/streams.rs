@@ -1,5 +1,6 @@
 //! What streams, windows and states give, batch by batch.
 
+#[allow(dead_code, reason = "each file of tests uses a part")]
 mod support;
 
 use std::collections::BTreeMap;

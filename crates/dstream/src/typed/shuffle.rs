@@ -18,11 +18,13 @@ pub trait Key: Data + Hash + Eq {}
 impl<K: Data + Hash + Eq> Key for K {}
 
 /// Hash of a key.
+#[inline]
 pub(crate) fn hash<K: Hash>(key: &K) -> u64 {
     FixedState::default().hash_one(key)
 }
 
 /// The partition of a hash. Takes bits that the tables within a partition do not use.
+#[inline]
 pub(crate) fn partition_of(hash: u64, partitions: usize) -> usize {
     (((hash >> 16) & 0xFFFF_FFFF) * partitions as u64 >> 32) as usize
 }
@@ -34,7 +36,6 @@ pub(crate) struct Grouped<K, C> {
 }
 
 struct Entry<K, C> {
-    hash: u64,
     key: K,
     /// Always there, but for the moment in which it is combined.
     value: Option<C>,
@@ -51,9 +52,10 @@ impl<K: Hash + Eq, C> Grouped<K, C> {
     }
 
     /// Adds a value, by `create` if the key is new and by `merge` if it is not.
+    #[inline]
     pub fn add<V>(&mut self, hash: u64, key: K, value: V, create: impl FnOnce(V) -> C, merge: impl FnOnce(C, V) -> C) {
         let Grouped { index, entries } = self;
-        let same = |at: &u32| entries.get(*at as usize).is_some_and(|entry| entry.hash == hash && entry.key == key);
+        let same = |at: &u32| entries.get(*at as usize).is_some_and(|entry| entry.key == key);
         if let Some(at) = index.find(hash, same) {
             if let Some(entry) = entries.get_mut(*at as usize) {
                 entry.value = Some(match entry.value.take() {
@@ -65,25 +67,25 @@ impl<K: Hash + Eq, C> Grouped<K, C> {
         }
         // Four thousand million keys in a partition are more than memory holds.
         let at = entries.len() as u32;
-        entries.push(Entry { hash, key, value: Some(create(value)) });
-        index.insert_unique(hash, at, |at| entries.get(*at as usize).map_or(0, |entry| entry.hash));
+        entries.push(Entry { key, value: Some(create(value)) });
+        index.insert_unique(hash, at, |at| entries.get(*at as usize).map_or(0, |entry| self::hash(&entry.key)));
     }
 
     /// Takes the value of a key out; the key stays, without value.
     pub fn take(&mut self, hash: u64, key: &K) -> Option<C> {
         let entries = &mut self.entries;
-        let same = |at: &u32| entries.get(*at as usize).is_some_and(|entry| entry.hash == hash && entry.key == *key);
+        let same = |at: &u32| entries.get(*at as usize).is_some_and(|entry| entry.key == *key);
         let at = *self.index.find(hash, same)?;
         entries.get_mut(at as usize)?.value.take()
     }
 
     /// Keys with their values and hashes, in order; without those whose value was taken.
     pub fn into_entries(self) -> impl Iterator<Item = (u64, K, C)> {
-        self.entries.into_iter().filter_map(|entry| Some((entry.hash, entry.key, entry.value?)))
+        self.entries.into_iter().filter_map(|entry| Some((hash(&entry.key), entry.key, entry.value?)))
     }
 
     pub fn into_pairs(self) -> Vec<(K, C)> {
-        self.into_entries().map(|(_, key, value)| (key, value)).collect()
+        self.entries.into_iter().filter_map(|entry| Some((entry.key, entry.value?))).collect()
     }
 }
 

@@ -1,6 +1,5 @@
 //! A string that is cheap to make and to move: up to 22 bytes lie in the value itself.
 
-use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -18,7 +17,7 @@ pub struct Text(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    /// The first `length` bytes are UTF-8.
+    /// The first `length` bytes are UTF-8, the others 0.
     Inline {
         length: u8,
         bytes: [u8; INLINE_MAX],
@@ -28,12 +27,13 @@ enum Repr {
 
 impl Text {
     /// Its `&str`.
+    #[inline]
     pub fn as_str(&self) -> &str {
         match &self.0 {
             Repr::Inline { length, bytes } => {
                 let bytes = bytes.get(..usize::from(*length)).unwrap_or_default();
                 debug_assert!(std::str::from_utf8(bytes).is_ok());
-                // SAFETY: `Inline` is only made by `From<&str>`, which copies `length` bytes of a `str`.
+                // SAFETY: `Inline` is only made by `From<&str>`, which copies the `length` bytes of a `str`.
                 unsafe { std::str::from_utf8_unchecked(bytes) }
             }
             Repr::Shared(text) => text,
@@ -41,6 +41,7 @@ impl Text {
     }
 
     /// The parts between `separator`s, as Python's and Scala's `split` give them: between two separators is an empty one.
+    #[inline]
     pub fn split_owned(self, separator: u8) -> impl Iterator<Item = Text> {
         debug_assert!(separator.is_ascii());
         let mut rest = Some(0);
@@ -54,17 +55,37 @@ impl Text {
     }
 }
 
-impl From<&str> for Text {
-    fn from(text: &str) -> Self {
-        let mut bytes = [0; INLINE_MAX];
-        match bytes.get_mut(..text.len()) {
-            Some(inline) => {
-                inline.copy_from_slice(text.as_bytes());
-                // At most 22.
-                Text(Repr::Inline { length: text.len() as u8, bytes })
+/// Copies short text by few moves of fixed length, which is what makes words cheap.
+#[inline]
+fn copy_short(text: &[u8], to: &mut [u8; INLINE_MAX]) {
+    fn ends<const N: usize>(text: &[u8], to: &mut [u8; INLINE_MAX]) {
+        if let (Some(first), Some(last)) = (text.first_chunk::<N>(), text.last_chunk::<N>()) {
+            if let Some(place) = to.first_chunk_mut::<N>() {
+                *place = *first;
             }
-            None => Text(Repr::Shared(Arc::from(text))),
+            if let Some(place) = to.get_mut(text.len() - N..text.len()) {
+                place.copy_from_slice(last);
+            }
         }
+    }
+    match text.len() {
+        16.. => ends::<16>(text, to),
+        8.. => ends::<8>(text, to),
+        4.. => ends::<4>(text, to),
+        _ => to.iter_mut().zip(text).for_each(|(to, byte)| *to = *byte),
+    }
+}
+
+impl From<&str> for Text {
+    #[inline]
+    fn from(text: &str) -> Self {
+        if text.len() > INLINE_MAX {
+            return Text(Repr::Shared(Arc::from(text)));
+        }
+        let mut bytes = [0; INLINE_MAX];
+        copy_short(text.as_bytes(), &mut bytes);
+        // At most 22.
+        Text(Repr::Inline { length: text.len() as u8, bytes })
     }
 }
 
@@ -82,13 +103,8 @@ impl Default for Text {
 
 impl Deref for Text {
     type Target = str;
+    #[inline]
     fn deref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl Borrow<str> for Text {
-    fn borrow(&self) -> &str {
         self.as_str()
     }
 }
@@ -100,8 +116,16 @@ impl AsRef<str> for Text {
 }
 
 impl PartialEq for Text {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
+        match (&self.0, &other.0) {
+            (Repr::Inline { length, bytes }, Repr::Inline { length: other_length, bytes: other_bytes }) => {
+                length == other_length && bytes == other_bytes
+            }
+            // One text is always kept in one way.
+            (Repr::Shared(text), Repr::Shared(other)) => text == other,
+            _ => false,
+        }
     }
 }
 
@@ -131,9 +155,22 @@ impl Ord for Text {
     }
 }
 
+/// Not the hash of the `str`: short texts are hashed as three numbers.
 impl Hash for Text {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
+        match &self.0 {
+            Repr::Inline { length, bytes } => {
+                let word = |at: usize| {
+                    bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes)
+                };
+                // The last six bytes leave room for the length.
+                state.write_u64(word(0));
+                state.write_u64(word(8));
+                state.write_u64((word(14) >> 16) | u64::from(*length) << 56);
+            }
+            Repr::Shared(text) => text.hash(state),
+        }
     }
 }
 

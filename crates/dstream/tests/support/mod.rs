@@ -82,7 +82,6 @@ pub fn see<T: Data>(stream: &DStream<T>) -> Result<Seen<T>, StreamError> {
 }
 
 /// Waits until something is so.
-#[allow(dead_code)]
 pub fn until(what: &str, so: impl Fn() -> bool) {
     let deadline = std::time::Instant::now() + PATIENCE;
     while !so() {

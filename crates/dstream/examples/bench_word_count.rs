@@ -1,0 +1,104 @@
+//! Measures word count from a socket: 20 million words by default, Zipf over 50 thousand, `split → (word, 1) → reduce_by_key`.
+//!
+//! The server runs in this process and sends as fast as it is read. What is printed: words per second from the first byte to the
+//! end of the batch that had the last word, and the same for the steady part (without the first and the last batch).
+//!
+//! ```text
+//! cargo run --example bench_word_count -- [MILLIONS_OF_WORDS] [BATCH_MS]
+//! ```
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use millstream_dstream::typed::{StreamingContext, Text};
+use millstream_dstream::{Event, StreamError};
+
+const VOCABULARY: usize = 50_000;
+const WORDS_PER_LINE: usize = 10;
+/// Words that are made once and sent again and again.
+const SAMPLE: usize = 2_000_000;
+
+/// A little generator, so that every run has the same words.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+fn sample() -> Vec<u8> {
+    let mut cumulative = Vec::with_capacity(VOCABULARY);
+    let mut sum = 0.0;
+    for rank in 1..=VOCABULARY {
+        sum += 1.0 / rank as f64;
+        cumulative.push(sum);
+    }
+    let mut random = Random(88_172_645_463_325_252);
+    let mut text = Vec::new();
+    for n in 0..SAMPLE {
+        let at = random.next() * sum;
+        let rank = cumulative.partition_point(|c| *c < at);
+        text.extend_from_slice(format!("word{rank}").as_bytes());
+        text.push(if (n + 1) % WORDS_PER_LINE == 0 { b'\n' } else { b' ' });
+    }
+    text
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let millions: usize = arguments.next().map_or(Ok(20), |text| text.parse())?;
+    let batch_ms: u64 = arguments.next().map_or(Ok(1000), |text| text.parse())?;
+    let rounds = (millions * 1_000_000).div_ceil(SAMPLE);
+    let words = (rounds * SAMPLE) as u64;
+
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port();
+    let text = sample();
+    println!("{words} words, {} MB, batches of {batch_ms} ms", text.len() * rounds / 1_000_000);
+    let feeder = std::thread::spawn(move || -> std::io::Result<Instant> {
+        let (mut socket, _) = listener.accept()?;
+        let begun = Instant::now();
+        for _ in 0..rounds {
+            socket.write_all(&text)?;
+        }
+        Ok(begun)
+    });
+
+    let ssc = StreamingContext::new(Duration::from_millis(batch_ms))?;
+    let counted = Arc::new(AtomicU64::new(0));
+    let sum = Arc::clone(&counted);
+    let lines = ssc.socket_text_stream("127.0.0.1", port)?;
+    let counts = lines.flat_map(|line: Text| line.split_owned(b' '))?.map(|word| (word, 1_u64))?;
+    counts.reduce_by_key(|a, b| a + b)?.for_each_rdd(move |_, rdd| {
+        let batch = rdd.map(|(_, count)| count).reduce(|a, b| a + b)?.unwrap_or(0);
+        sum.fetch_add(batch, Ordering::SeqCst);
+        Ok::<(), StreamError>(())
+    })?;
+    let done = Arc::clone(&counted);
+    ssc.add_listener(move |event: &Event| {
+        if let Event::BatchCompleted(batch) = event
+            && batch.records() > 0
+        {
+            let processing = batch.processing_delay().map_or(0, |delay| delay.as_ms());
+            let waited = batch.scheduling_delay().map_or(0, |delay| delay.as_ms());
+            println!("batch: {:>8} lines, waited {waited:>5} ms, ran {processing:>5} ms", batch.records());
+        }
+    });
+    ssc.start()?;
+    while done.load(Ordering::SeqCst) < words {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let ended = Instant::now();
+    let begun = feeder.join().map_err(|_| "the feeder panicked")??;
+    ssc.stop(false)?;
+    let seconds = (ended - begun).as_secs_f64();
+    println!("{:.1} M words/s over {seconds:.2} s", words as f64 / 1e6 / seconds);
+    Ok(())
+}

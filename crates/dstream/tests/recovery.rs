@@ -1,0 +1,249 @@
+//! Going on from a checkpoint: after a stop, and after `kill -9` at any moment.
+
+#[allow(dead_code, reason = "each file of tests uses a part")]
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_dstream::typed::{DStream, Rdd, StreamingContext, Text};
+use millstream_dstream::{Clock, Conf, FileSelection, ManualClock, StreamError, Time};
+
+use support::{INTERVAL, START, Seen, batch, see, until};
+
+fn put(directory: &Path, name: &str, text: &str, at: Time) {
+    let path = directory.join(name);
+    std::fs::write(&path, text).unwrap();
+    let modified = std::time::UNIX_EPOCH + Duration::from_millis(at.as_ms().try_into().unwrap());
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+}
+
+fn totals(lines: &DStream<Text>) -> Result<DStream<(Text, u64)>, StreamError> {
+    let words = lines.flat_map(|line| line.split_owned(b' '))?.map(|word| (word, 1_u64))?;
+    words.update_state_by_key(|values: Vec<u64>, state: Option<u64>| {
+        Some(state.unwrap_or(0) + values.iter().sum::<u64>())
+    })
+}
+
+/// A program that counts the words of files, started at some time.
+struct Files {
+    ssc: StreamingContext,
+    clock: Arc<ManualClock>,
+    totals: Seen<(Text, u64)>,
+    window: Seen<(Text, u64)>,
+}
+
+fn files(dir: &Path, now: Time) -> Result<Files, StreamError> {
+    let clock = ManualClock::new(now);
+    let mut seen = None;
+    let ssc = StreamingContext::get_or_create(
+        dir.join("checkpoint"),
+        INTERVAL,
+        Conf::new(),
+        Clock::Manual(Arc::clone(&clock)),
+        |ssc| {
+            let lines = ssc.file_stream(FileSelection::new(dir.join("in").to_str().unwrap()))?;
+            let words = lines.flat_map(|line| line.split_owned(b' '))?.map(|word| (word, 1_u64))?;
+            let window = words.reduce_by_key_and_window_with_inverse(
+                |a, b| a + b,
+                |a, b| a - b,
+                INTERVAL * 30,
+                INTERVAL,
+                None,
+            )?;
+            seen = Some((see(&totals(&lines)?)?, see(&window)?));
+            Ok(())
+        },
+    )?;
+    let (totals, window) = seen.unwrap();
+    Ok(Files { ssc, clock, totals, window })
+}
+
+fn pairs(pairs: &[(&str, u64)]) -> Vec<(Text, u64)> {
+    pairs.iter().map(|(word, count)| (Text::from(*word), *count)).collect()
+}
+
+#[test]
+fn state_and_windows_go_on_and_batches_of_the_missed_time_are_run_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("in");
+    std::fs::create_dir(&input).unwrap();
+
+    let first = files(dir.path(), START).unwrap();
+    first.ssc.start().unwrap();
+    put(&input, "1", "a b a\n", batch(1));
+    first.clock.advance_to(batch(1));
+    assert_eq!(
+        (first.totals.sorted(), first.window.sorted()),
+        (pairs(&[("a", 2), ("b", 1)]), pairs(&[("a", 2), ("b", 1)]))
+    );
+    // Beyond the first save of the state, after ten seconds, and beyond what is kept of checkpoints.
+    for n in 2..=14 {
+        if n == 12 {
+            put(&input, "2", "a\n", batch(12));
+        }
+        first.clock.advance_to(batch(n));
+        let expected = pairs(&[("a", if n < 12 { 2 } else { 3 }), ("b", 1)]);
+        assert_eq!((first.totals.sorted(), first.window.sorted()), (expected.clone(), expected));
+    }
+    first.ssc.stop(false).unwrap();
+    drop(first);
+
+    put(&input, "3", "c\n", batch(16));
+    let second = files(dir.path(), batch(18)).unwrap();
+    second.ssc.start().unwrap();
+    second.clock.advance_to(batch(20));
+    let mut last = None;
+    while last.as_ref().is_none_or(|(time, _)| *time < batch(20)) {
+        let (time, mut elements) = second.totals.next();
+        elements.sort();
+        let expected =
+            if time < batch(16) { pairs(&[("a", 3), ("b", 1)]) } else { pairs(&[("a", 3), ("b", 1), ("c", 1)]) };
+        assert_eq!(elements, expected, "at {time}");
+        if let Some((before, _)) = last {
+            assert_eq!(time - before, INTERVAL.into(), "no batch is left out");
+        }
+        let (window_time, mut window) = second.window.next();
+        window.sort();
+        assert_eq!((window_time, &window), (time, &elements));
+        last = Some((time, elements));
+    }
+    let left: Vec<String> = std::fs::read_dir(dir.path().join("checkpoint"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(left.iter().filter(|name| name.starts_with("checkpoint-")).count(), 2, "{left:?}");
+    second.ssc.stop(false).unwrap();
+}
+
+#[test]
+fn the_checkpoint_of_another_program_is_refused_and_a_damaged_one_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("in")).unwrap();
+    let first = files(dir.path(), START).unwrap();
+    first.ssc.start().unwrap();
+    first.clock.advance_to(batch(3));
+    (0..3).for_each(|_| drop(first.totals.next()));
+    let checkpoints = || {
+        let entries = std::fs::read_dir(dir.path().join("checkpoint")).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        names.retain(|path| path.file_name().unwrap().to_string_lossy().starts_with("checkpoint-"));
+        names.sort();
+        names
+    };
+    until("two checkpoints", || checkpoints().len() == 2);
+    first.ssc.stop(false).unwrap();
+    drop(first);
+
+    let clock = || Clock::Manual(ManualClock::new(batch(5)));
+    let other = StreamingContext::get_or_create(dir.path().join("checkpoint"), INTERVAL, Conf::new(), clock(), |ssc| {
+        ssc.queue_stream([vec![1]])?.for_each_rdd(|_, _: Rdd<i32>| Ok(()))
+    });
+    let error = other.unwrap().start().unwrap_err().to_string();
+    assert!(error.contains("another program"), "{error}");
+
+    std::fs::write(checkpoints().pop().unwrap(), "half of").unwrap();
+    files(dir.path(), batch(5)).unwrap().ssc.start().unwrap();
+    checkpoints().iter().for_each(|path| std::fs::write(path, "nothing").unwrap());
+    assert!(files(dir.path(), batch(6)).is_err());
+}
+
+const PROGRAM: &str = "MILLSTREAM_TEST_PROGRAM";
+
+/// The program that is killed: prints the sum of all numbers that came, and how many there were, after each batch.
+#[test]
+#[ignore = "is run by the test that kills it"]
+fn the_program_that_is_killed() {
+    let Ok(arguments) = std::env::var(PROGRAM) else { return };
+    let (directory, port) = arguments.rsplit_once(' ').unwrap();
+    let conf = Conf::new()
+        .set("spark.streaming.receiver.writeAheadLog.enable", "true")
+        .set("spark.streaming.receiverRestartDelay", "20ms")
+        .set("spark.streaming.blockInterval", "10ms");
+    let interval = Duration::from_millis(40);
+    let ssc = StreamingContext::get_or_create(directory, interval, conf, Clock::System, |ssc| {
+        let lines = ssc.socket_text_stream("127.0.0.1", port.parse().unwrap())?;
+        let numbers = lines.map(|line| ((), line.parse::<u64>().unwrap_or(0)))?;
+        let totals = numbers.update_state_by_key(|values: Vec<u64>, state: Option<(u64, u64)>| {
+            let (count, sum) = state.unwrap_or((0, 0));
+            Some((count + values.len() as u64, sum + values.iter().sum::<u64>()))
+        })?;
+        totals.for_each_rdd(|_, rdd| {
+            for ((), (count, sum)) in rdd.collect()? {
+                println!("total {count} {sum}");
+            }
+            Ok(())
+        })
+    });
+    let ssc = ssc.unwrap();
+    ssc.start().unwrap();
+    let error = ssc.await_termination(None).unwrap_err();
+    println!("failed {error}");
+}
+
+struct Program {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Program {
+    fn start(directory: &Path, port: u16) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_program_that_is_killed", "--ignored", "--nocapture"])
+            .env(PROGRAM, format!("{} {port}", directory.display()))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Program { child, lines }
+    }
+
+    /// Reads totals until one has at least `count` numbers.
+    fn total(&mut self, count: u64) -> (u64, u64) {
+        for line in self.lines.by_ref() {
+            let line = line.unwrap();
+            assert!(!line.starts_with("failed"), "{line}");
+            let Some((_, total)) = line.split_once("total ") else { continue };
+            let (found, sum) = total.split_once(' ').unwrap();
+            let found = (found.parse().unwrap(), sum.parse().unwrap());
+            if found.0 >= count {
+                return found;
+            }
+        }
+        panic!("the program ended");
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn send(peer: &mut TcpStream, numbers: std::ops::Range<u64>) {
+    let text: String = numbers.map(|n| format!("{n}\n")).collect();
+    peer.write_all(text.as_bytes()).unwrap();
+}
+
+#[test]
+fn with_the_write_ahead_log_what_was_counted_before_kill_9_is_counted_once_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (mut sent, mut counted) = (0, (0, 0));
+    for round in 0..4_u64 {
+        let mut program = Program::start(dir.path(), port);
+        let (mut peer, _) = listener.accept().unwrap();
+        send(&mut peer, sent..sent + 1000);
+        sent += 1000;
+        // All is counted: the sum says that no number is missing and none is there twice.
+        let total = program.total(sent);
+        assert_eq!(total, (sent, (0..sent).sum::<u64>()), "after {counted:?}");
+        counted = total;
+        std::thread::sleep(Duration::from_millis(round * 13));
+        program.kill();
+    }
+}
