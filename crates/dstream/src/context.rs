@@ -16,13 +16,12 @@ use crate::graph::received::Received;
 use crate::graph::transform::{State, Transformed, Union};
 use crate::graph::window::{ReducedWindow, Windowed, check};
 use crate::graph::{Graph, NodeId, Output};
-use crate::listener::{Event, Listener, ListenerBus};
-use crate::receive::log::{Log, Replay};
+use crate::listener::{Listener, ListenerBus};
 use crate::receive::{
-    BlockCodec, HELD_BYTES_MAX, Intake, IntakeSettings, OpenBlock, OpenText, PidEstimator, RateLimit, Receiver,
-    Running, Shelf, SocketReceiver, Supervisor, Tracker, WriteAhead,
+    BlockCodec, Intake, IntakeSettings, OpenBlock, OpenText, PidEstimator, RateLimit, Receiver, Running, Shelf,
+    SocketReceiver, Supervisor, Tracker, WriteAhead,
 };
-use crate::schedule::{Scheduler, spawn};
+use crate::schedule::Scheduler;
 use crate::{
     Absent, AdvanceFn, Block, Clock, Conf, Datasets, FileSelection, InitialFn, Operator, Queue, Span, StateFn,
     StorageLevel, StreamError, Time, TransformFn,
@@ -48,12 +47,15 @@ pub struct OutputName {
     pub description: String,
 }
 
+/// A window without what has left, if there still is one.
+pub type InverseFn<D> = Box<dyn Fn(Time, D, D) -> Result<Option<D>, StreamError> + Send + Sync>;
+
 /// How a window is reduced by functions on datasets.
 pub struct WindowFunctions<D> {
     /// The window so far, if there is one, with all datasets that came, as one.
     pub reduce: StateFn<D>,
     /// The window without what has left, as one. `None`: every window is reduced anew.
-    pub inverse: Option<Box<dyn Fn(Time, D, D) -> Result<Option<D>, StreamError> + Send + Sync>>,
+    pub inverse: Option<InverseFn<D>>,
     /// The inverse is used for windows of at least so many slides. Spark's rule for Python is 5.
     pub slides_least: u32,
 }
@@ -94,32 +96,33 @@ pub(crate) struct Shared<B: Datasets> {
     pub waiter: Waiter,
     pub writer: Mutex<Option<Writer>>,
     pub estimators: Mutex<BTreeMap<usize, PidEstimator>>,
-    state: Mutex<ContextState>,
+    pub state: Mutex<ContextState>,
     /// Held by `start` and `stop`.
-    transition: Mutex<()>,
-    checkpointing: Mutex<Checkpointing>,
-    recovered: Mutex<Option<Checkpoint>>,
-    receivers: Mutex<Vec<ReceiverEntry>>,
-    running: Mutex<Vec<Running>>,
-    ticker: Mutex<Option<(Arc<Stop>, std::thread::JoinHandle<()>)>>,
+    pub transition: Mutex<()>,
+    pub checkpointing: Mutex<Checkpointing>,
+    pub recovered: Mutex<Option<Checkpoint>>,
+    pub receivers: Mutex<Vec<ReceiverEntry>>,
+    pub running: Mutex<Vec<Running>>,
+    pub ticker: Mutex<Option<(Arc<Stop>, std::thread::JoinHandle<()>)>>,
 }
 
 #[derive(Default)]
-struct Checkpointing {
-    directory: Option<PathBuf>,
-    interval: Option<Span>,
-    program: Vec<u8>,
+pub(crate) struct Checkpointing {
+    pub directory: Option<PathBuf>,
+    pub interval: Option<Span>,
+    pub program: Vec<u8>,
 }
 
-type Launch = Box<dyn FnOnce(Supervisor) -> std::io::Result<Running> + Send>;
+/// Starts the thread of a receiver.
+pub(crate) type Launch = Box<dyn FnOnce(Supervisor) -> std::io::Result<Running> + Send>;
 type Prepare = Box<dyn FnOnce(IntakeSettings, RateLimit, Option<WriteAhead>) -> (Arc<dyn Shelf>, Launch) + Send>;
 
 /// A receiver that waits for the start.
-struct ReceiverEntry {
-    input: usize,
+pub(crate) struct ReceiverEntry {
+    pub input: usize,
     /// `None`: its blocks cannot be written to a log.
-    codec: Option<BlockCodec>,
-    prepare: Prepare,
+    pub codec: Option<BlockCodec>,
+    pub prepare: Prepare,
 }
 
 /// Where the program waits for the end.
@@ -141,7 +144,7 @@ impl Waiter {
         self.changed.notify_all();
     }
 
-    fn stop(&self) {
+    pub fn stop(&self) {
         self.outcome.lock().stopped = true;
         self.changed.notify_all();
     }
@@ -287,19 +290,7 @@ impl<B: Datasets> Context<B> {
     /// # Errors
     /// The context was started or stopped.
     pub fn socket_text(&self, host: &str, port: u16) -> Result<NodeId, StreamError> {
-        let receiver = SocketReceiver { host: host.to_owned(), port };
-        self.receiver::<OpenText>(
-            "SocketInputDStream",
-            Box::new(receiver),
-            Some(BlockCodec::text()),
-            |datasets: &B, blocks| {
-                let text = |block| match block {
-                    Block::Text(text) => Some(text),
-                    Block::Items { .. } => None,
-                };
-                datasets.text(blocks.into_iter().filter_map(text).collect())
-            },
-        )
+        self.text("SocketInputDStream", SocketReceiver { host: host.to_owned(), port })
     }
 
     /// A stream of lines from a receiver of the program's own.
@@ -307,18 +298,17 @@ impl<B: Datasets> Context<B> {
     /// # Errors
     /// The context was started or stopped.
     pub fn text_receiver(&self, receiver: impl Receiver<OpenText>) -> Result<NodeId, StreamError> {
-        self.receiver::<OpenText>(
-            "PluggableInputDStream",
-            Box::new(receiver),
-            Some(BlockCodec::text()),
-            |datasets: &B, blocks| {
-                let text = |block| match block {
-                    Block::Text(text) => Some(text),
-                    Block::Items { .. } => None,
-                };
-                datasets.text(blocks.into_iter().filter_map(text).collect())
-            },
-        )
+        self.text("PluggableInputDStream", receiver)
+    }
+
+    fn text(&self, class_name: &'static str, receiver: impl Receiver<OpenText>) -> Result<NodeId, StreamError> {
+        let text = |block| match block {
+            Block::Text(text) => Some(text),
+            Block::Items { .. } => None,
+        };
+        self.receiver::<OpenText>(class_name, Box::new(receiver), Some(BlockCodec::text()), move |datasets, blocks| {
+            datasets.text(blocks.into_iter().filter_map(text).collect())
+        })
     }
 
     /// A stream of what a receiver stores. Without `codec` it cannot be had with the write-ahead log.
@@ -622,231 +612,5 @@ impl<B: Datasets> Context<B> {
     /// A batch failed: each call gives the last such error, while later batches go on.
     pub fn await_termination(&self, timeout: Option<Duration>) -> Result<bool, StreamError> {
         self.shared.waiter.wait(timeout)
-    }
-}
-
-impl<B: Datasets> Shared<B> {
-    fn start(self: &Arc<Self>) -> Result<(), StreamError> {
-        let _transition = self.transition.lock();
-        let state = *self.state.lock();
-        match state {
-            ContextState::Active => {
-                tracing::warn!("the streaming context has already been started");
-                return Ok(());
-            }
-            ContextState::Stopped => {
-                return Err(StreamError::IllegalState("StreamingContext has already been stopped".to_owned()));
-            }
-            ContextState::Initialized => self.graph.validate()?,
-        }
-        if let Err(error) = self.start_all() {
-            self.stop_all(false);
-            *self.state.lock() = ContextState::Stopped;
-            return Err(error);
-        }
-        Ok(())
-    }
-
-    fn start_all(self: &Arc<Self>) -> Result<(), StreamError> {
-        let recovered = self.recovered.lock().take();
-        let now = self.clock.now();
-        let epoch = Time::from_ms(0);
-        let (zero, first) = match &recovered {
-            None => (now.floor(self.interval, epoch), now.next(self.interval, epoch)),
-            Some(checkpoint) => (checkpoint.body.zero, now.next(self.interval, checkpoint.body.zero)),
-        };
-        let directory = self.checkpointing.lock().directory.clone();
-        self.graph.start(zero, directory.is_some())?;
-        if let Some(checkpoint) = &recovered {
-            self.restore(checkpoint)?;
-        }
-        if let Some(directory) = &directory {
-            let checkpointing = self.checkpointing.lock();
-            let interval = checkpointing.interval.unwrap_or(self.interval);
-            let writer = Writer::new(directory, interval, &checkpointing.program, &self.conf, recovered.as_ref())?;
-            *self.writer.lock() = Some(writer);
-        }
-        let failed = |e: std::io::Error| StreamError::IllegalState(format!("Cannot start a thread: {e}"));
-        self.listeners.start().map_err(failed)?;
-        let launches = self.prepare_receivers(directory.as_deref(), recovered.is_some())?;
-        *self.state.lock() = ContextState::Active;
-        self.listeners.post(Event::StreamingStarted { time: self.clock.now() });
-        let supervisor = self.supervisor()?;
-        for launch in launches {
-            self.running.lock().push(launch(supervisor.clone()).map_err(failed)?);
-        }
-        self.start_workers(self.conf.number("spark.streaming.concurrentJobs")?.unwrap_or(1))?;
-        if let Some(checkpoint) = &recovered {
-            let down = checkpoint.body.time.to(first - Span::from_ms(1), self.interval);
-            let mut times: Vec<Time> = checkpoint.body.pending.iter().copied().chain(down).collect();
-            times.retain(|time| *time < first);
-            times.sort();
-            times.dedup();
-            times.into_iter().try_for_each(|time| self.try_generate(time))?;
-        }
-        self.start_generating(first)
-    }
-
-    /// Takes up what a checkpoint holds of the streams.
-    fn restore(&self, checkpoint: &Checkpoint) -> Result<(), StreamError> {
-        let nodes = self.graph.nodes();
-        let same = nodes.len() == checkpoint.body.streams.len()
-            && nodes
-                .iter()
-                .zip(&checkpoint.body.streams)
-                .all(|(node, saved)| node.operator.class_name() == saved.class_name && node.slide == saved.slide);
-        if !same {
-            return Err(checkpoint.refuse("it is that of another program: the streams are not the same"));
-        }
-        for (node, saved) in nodes.iter().zip(&checkpoint.body.streams) {
-            let datasets = self.graph.datasets.as_ref();
-            let mut restored = match &saved.progress {
-                Some(progress) => node.operator.restore(datasets, progress.clone())?,
-                None => Vec::new(),
-            };
-            for (time, name) in &saved.saved {
-                restored.push((Time::from_ms(*time), datasets.load(&checkpoint.directory.join(name))?));
-            }
-            let mut state = node.state.lock();
-            state.saved.extend(saved.saved.iter().map(|(time, name)| (Time::from_ms(*time), name.clone())));
-            let level = state.level;
-            for (time, dataset) in restored {
-                if let Some(level) = level {
-                    datasets.remember(&dataset, level);
-                }
-                state.generated.insert(time, dataset);
-            }
-        }
-        Ok(())
-    }
-
-    fn supervisor(self: &Arc<Self>) -> Result<Supervisor, StreamError> {
-        let delay = self.conf.span("spark.streaming.receiverRestartDelay")?.unwrap_or(Span::from_ms(2000));
-        // Weak, so that receivers do not keep a context alive that nobody holds.
-        let (posting, failing) = (Arc::downgrade(self), Arc::downgrade(self));
-        Ok(Supervisor {
-            post: Arc::new(move |event| {
-                if let Some(shared) = posting.upgrade() {
-                    shared.listeners.post(event);
-                }
-            }),
-            fail: Arc::new(move |error| {
-                if let Some(shared) = failing.upgrade() {
-                    shared.waiter.fail(error);
-                }
-            }),
-            restart_delay: delay.to_std(),
-            clock: self.clock.clone(),
-        })
-    }
-
-    fn prepare_receivers(
-        self: &Arc<Self>,
-        directory: Option<&Path>,
-        recovered: bool,
-    ) -> Result<Vec<Launch>, StreamError> {
-        let conf = &self.conf;
-        let settings = IntakeSettings {
-            block_interval: conf.span("spark.streaming.blockInterval")?.unwrap_or(Span::from_ms(200)),
-            held_bytes_max: conf.bytes("millstream.streaming.receiver.bufferBytes")?.unwrap_or(HELD_BYTES_MAX),
-            clock: self.clock.clone(),
-        };
-        require(settings.block_interval > Span::ZERO, || {
-            "'spark.streaming.blockInterval' should be a positive value".to_owned()
-        })?;
-        let receivers: Vec<ReceiverEntry> = self.receivers.lock().drain(..).collect();
-        let (log, mut replay) =
-            if receivers.is_empty() { (None, Replay::default()) } else { self.open_log(directory, !recovered)? };
-        let mut launches = Vec::new();
-        for ReceiverEntry { input, codec, prepare } in receivers {
-            let ahead = match (&log, &codec) {
-                (None, _) => None,
-                (Some(log), Some(codec)) => Some(WriteAhead { log: Arc::clone(log), input, codec: codec.clone() }),
-                (Some(_), None) => {
-                    let text = "The elements of this receiver cannot be written to the write-ahead log: use a durable receiver stream";
-                    return Err(StreamError::Requirement(text.to_owned()));
-                }
-            };
-            let (shelf, launch) = prepare(settings.clone(), self.rate_limit()?, ahead);
-            self.tracker.add(input, shelf, &codec.unwrap_or_else(BlockCodec::text), &mut replay)?;
-            if conf.flag("spark.streaming.backpressure.enabled", false)? {
-                self.estimators.lock().insert(input, PidEstimator::new(conf, self.interval)?);
-            }
-            launches.push(launch);
-        }
-        if log.is_some() {
-            self.start_ticker(settings.block_interval)?;
-        }
-        Ok(launches)
-    }
-
-    fn rate_limit(&self) -> Result<RateLimit, StreamError> {
-        let max = self.conf.number("spark.streaming.receiver.maxRate")?;
-        let backpressure = self.conf.flag("spark.streaming.backpressure.enabled", false)?;
-        let initial = self.conf.number("spark.streaming.backpressure.initialRate")?.filter(|_| backpressure);
-        Ok(RateLimit::new(max, initial))
-    }
-
-    fn open_log(&self, directory: Option<&Path>, fresh: bool) -> Result<(Option<Arc<Log>>, Replay), StreamError> {
-        // A log without a checkpoint is that of a process that never came so far as to promise anything.
-        if !self.conf.flag("spark.streaming.receiver.writeAheadLog.enable", false)? {
-            return Ok((None, Replay::default()));
-        }
-        let directory = directory.ok_or_else(|| {
-            StreamError::Requirement(
-                "Cannot enable receiver write-ahead log without checkpoint directory set. Please use \
-                 streamingContext.checkpoint() to set the checkpoint directory. See documentation for more details."
-                    .to_owned(),
-            )
-        })?;
-        let sync = self.conf.flag("spark.streaming.receiver.writeAheadLog.closeFileAfterWrite", false)?;
-        let (log, replay) = Log::open(directory, sync, fresh)?;
-        let log = Arc::new(log);
-        self.tracker.set_log(Arc::clone(&log));
-        Ok((Some(log), replay))
-    }
-
-    /// With a log, blocks are closed when their interval is over even if nothing more comes: then they are safe.
-    fn start_ticker(&self, block_interval: Span) -> Result<(), StreamError> {
-        let (stop, tracker) = (Arc::new(Stop::default()), Arc::clone(&self.tracker));
-        let stopped = Arc::clone(&stop);
-        let thread = spawn("stream-blocks", move || {
-            while !stopped.wait(block_interval.to_std()) {
-                if let Err(error) = tracker.tick() {
-                    tracing::error!(%error, "cannot write a block to the write-ahead log");
-                }
-            }
-        })?;
-        *self.ticker.lock() = Some((stop, thread));
-        Ok(())
-    }
-
-    pub(crate) fn stop(&self, gracefully: bool) -> Result<(), StreamError> {
-        if self.listeners.called_by_listener() {
-            let text = "Cannot stop StreamingContext within listener bus thread.";
-            return Err(StreamError::Graph(text.to_owned()));
-        }
-        let _transition = self.transition.lock();
-        let state = *self.state.lock();
-        if state == ContextState::Active {
-            self.stop_all(gracefully);
-            self.waiter.stop();
-        }
-        *self.state.lock() = ContextState::Stopped;
-        Ok(())
-    }
-
-    fn stop_all(&self, gracefully: bool) {
-        let running: Vec<Running> = self.running.lock().drain(..).collect();
-        running.iter().for_each(Running::ask_to_stop);
-        running.into_iter().for_each(Running::join);
-        if let Some((stop, thread)) = self.ticker.lock().take() {
-            stop.set();
-            drop(thread.join());
-        }
-        // What was received last is in the next batch.
-        self.scheduler.stop_generating(gracefully);
-        self.scheduler.stop_running(gracefully, || self.graph.datasets.cancel());
-        self.listeners.stop();
     }
 }

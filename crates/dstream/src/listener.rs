@@ -150,10 +150,13 @@ impl OutputInfo {
     }
 }
 
+/// Listeners by their numbers.
+type Listeners = Arc<RwLock<Vec<(usize, Arc<dyn Listener>)>>>;
+
 /// Hands events to listeners.
 #[derive(Default)]
 pub(crate) struct ListenerBus {
-    listeners: Arc<RwLock<Vec<(usize, Arc<dyn Listener>)>>>,
+    listeners: Listeners,
     worker: Mutex<Option<(SyncSender<Event>, JoinHandle<()>)>>,
     next: Mutex<usize>,
 }

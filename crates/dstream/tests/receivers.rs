@@ -1,4 +1,5 @@
 //! What receivers take, how they start anew, and how they are held back.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[allow(dead_code, reason = "each file of tests uses a part")]
 mod support;

@@ -1,4 +1,5 @@
 //! Going on from a checkpoint: after a stop, and after `kill -9` at any moment.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[allow(dead_code, reason = "each file of tests uses a part")]
 mod support;

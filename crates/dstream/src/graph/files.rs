@@ -17,6 +17,9 @@ use crate::{Datasets, Span, StreamError, Time};
 /// Makes the dataset of the files of a batch.
 pub(crate) type FilesFn<B> = Box<dyn Fn(&B, &[PathBuf]) -> Result<<B as Datasets>::Dataset, StreamError> + Send + Sync>;
 
+/// Whether a file is wanted.
+pub type FileFilter = Box<dyn Fn(&Path) -> bool + Send + Sync>;
+
 /// Which files a directory stream takes.
 pub struct FileSelection {
     /// Directory, or a pattern of directories.
@@ -24,7 +27,7 @@ pub struct FileSelection {
     /// Only files that appear after the start; otherwise also what is there and not older than the span that is remembered.
     pub new_files_only: bool,
     /// Whether a path is wanted. `None`: all whose name does not begin with a dot.
-    pub filter: Option<Box<dyn Fn(&Path) -> bool + Send + Sync>>,
+    pub filter: Option<FileFilter>,
 }
 
 impl FileSelection {

@@ -182,13 +182,13 @@ fn read_segment(path: &Path, replay: &mut Replay) -> Result<BTreeMap<usize, u64>
 
 fn read_record(payload: &[u8], replay: &mut Replay, last: &mut BTreeMap<usize, u64>) -> Option<()> {
     let mut reader = Reader(payload);
-    match reader.take(1)?.first()? {
-        &BLOCK => {
+    match *reader.take(1)?.first()? {
+        BLOCK => {
             let (input, number, records) = (usize::try_from(reader.u64()?).ok()?, reader.u64()?, reader.u64()?);
             replay.blocks.entry(input).or_default().insert(number, (records, reader.0.to_vec()));
             last.insert(input, number);
         }
-        &BATCH => {
+        BATCH => {
             let (time, input) = (reader.u64()? as i64, usize::try_from(reader.u64()?).ok()?);
             let batch = replay.batches.entry(Time::from_ms(time)).or_default();
             batch.insert(input, (reader.u64()?, reader.u64()?));

@@ -9,11 +9,15 @@ use super::Shelf;
 use super::log::{Log, Replay};
 use crate::{Block, StreamError, TextBlock, Time};
 
+type EncodeBlock = Arc<dyn Fn(&Block) -> Result<Vec<u8>, StreamError> + Send + Sync>;
+/// Is given the number of elements, too.
+type DecodeBlock = Arc<dyn Fn(Vec<u8>, u64) -> Result<Block, StreamError> + Send + Sync>;
+
 /// Makes bytes of the blocks of an input, for the write-ahead log, and blocks of bytes.
 #[derive(Clone)]
 pub(crate) struct BlockCodec {
-    pub encode: Arc<dyn Fn(&Block) -> Result<Vec<u8>, StreamError> + Send + Sync>,
-    pub decode: Arc<dyn Fn(Vec<u8>, u64) -> Result<Block, StreamError> + Send + Sync>,
+    pub encode: EncodeBlock,
+    pub decode: DecodeBlock,
 }
 
 impl BlockCodec {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::codec::Codec;
-use super::rdd::{AnyRdd, Data, Rdd, RecordFiles, TextBlocks, TextFiles};
+use super::rdd::{AnyRdd, Data, Rdd};
+use super::sources::{RecordFiles, TextBlocks, TextFiles};
 use crate::{Datasets, StorageLevel, StreamError, TextBlock};
 
 /// Runs datasets of Rust types.

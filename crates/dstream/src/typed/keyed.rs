@@ -10,13 +10,10 @@ use super::codec::Codec;
 use super::engine::Dataset;
 use super::engine::Engine;
 use super::rdd::{Data, Rdd};
-use super::shuffle::{Combine, Key};
+use super::shuffle::{Cogrouped, Combine, Key, OuterJoined};
 use super::stream::{DStream, Derived};
-use super::window::{Step, WindowPlan, WindowReduce};
+use super::window::{KeepFn, Step, WindowPlan, WindowReduce};
 use crate::{AdvanceFn, Span, StorageLevel, StreamError};
-
-/// Which keys stay in a window.
-pub type KeepFn<K, V> = Arc<dyn Fn(&K, &V) -> bool + Send + Sync>;
 
 impl<K: Key, V: Data> DStream<(K, V)> {
     /// Values of each key of a batch combined. The function must be associative and commutative.
@@ -78,7 +75,7 @@ impl<K: Key, V: Data> DStream<(K, V)> {
     }
 
     /// For each key of either, all its values in this stream and in `other`.
-    pub fn cogroup<W: Data>(&self, other: &DStream<(K, W)>) -> Derived<(K, (Vec<V>, Vec<W>))> {
+    pub fn cogroup<W: Data>(&self, other: &DStream<(K, W)>) -> Derived<Cogrouped<K, V, W>> {
         let partitions = self.default_partitions();
         self.transform_with(other, move |_, left, right| Ok(left.cogroup(&right, partitions)))
     }
@@ -102,7 +99,7 @@ impl<K: Key, V: Data> DStream<(K, V)> {
     }
 
     /// As [`DStream::join`], and values of either that have no partner.
-    pub fn full_outer_join<W: Data>(&self, other: &DStream<(K, W)>) -> Derived<(K, (Option<V>, Option<W>))> {
+    pub fn full_outer_join<W: Data>(&self, other: &DStream<(K, W)>) -> Derived<OuterJoined<K, V, W>> {
         let partitions = self.default_partitions();
         self.transform_with(other, move |_, left, right| Ok(left.full_outer_join(&right, partitions)))
     }

@@ -13,6 +13,11 @@ use super::parallel::{self, NEXT};
 use super::rdd::{Data, Once, Rdd};
 use crate::StreamError;
 
+/// A key with all its values on both sides.
+pub type Cogrouped<K, V, W> = (K, (Vec<V>, Vec<W>));
+/// A key with a value of either side or both.
+pub type OuterJoined<K, V, W> = (K, (Option<V>, Option<W>));
+
 /// What keys of pairs can be.
 pub trait Key: Data + Hash + Eq {}
 impl<K: Data + Hash + Eq> Key for K {}
@@ -26,7 +31,7 @@ pub(crate) fn hash<K: Hash>(key: &K) -> u64 {
 /// The partition of a hash. Takes bits that the tables within a partition do not use.
 #[inline]
 pub(crate) fn partition_of(hash: u64, partitions: usize) -> usize {
-    (((hash >> 16) & 0xFFFF_FFFF) * partitions as u64 >> 32) as usize
+    ((((hash >> 16) & 0xFFFF_FFFF) * partitions as u64) >> 32) as usize
 }
 
 /// Values by key, in the order in which keys first came.
@@ -220,7 +225,7 @@ impl<K: Key, V: Data> Rdd<(K, V)> {
     }
 
     /// For each key of either, all its values in this one and in `other`.
-    pub fn cogroup<W: Data>(&self, other: &Rdd<(K, W)>, partitions: usize) -> Rdd<(K, (Vec<V>, Vec<W>))> {
+    pub fn cogroup<W: Data>(&self, other: &Rdd<(K, W)>, partitions: usize) -> Rdd<Cogrouped<K, V, W>> {
         let partitions = partitions.max(1);
         let (left, right) = (self.clone(), other.clone());
         Rdd::new(Once::new(partitions, Some(partitions), move || {
@@ -282,7 +287,7 @@ impl<K: Key, V: Data> Rdd<(K, V)> {
     }
 
     /// As [`Rdd::join`], and values of either that have no partner.
-    pub fn full_outer_join<W: Data>(&self, other: &Rdd<(K, W)>, partitions: usize) -> Rdd<(K, (Option<V>, Option<W>))> {
+    pub fn full_outer_join<W: Data>(&self, other: &Rdd<(K, W)>, partitions: usize) -> Rdd<OuterJoined<K, V, W>> {
         self.cogroup(other, partitions).flat_map_values(|(left, right)| {
             let (left, right) = (or_none(left), or_none(right));
             left.into_iter().flat_map(move |v| right.clone().into_iter().map(move |w| (v.clone(), w)))
@@ -335,7 +340,7 @@ mod tests {
     fn joins_pair_what_has_the_same_key() {
         let left = Rdd::from_partitions(vec![vec![(1, 'a'), (2, 'b')], vec![(1, 'c')]]);
         let right = Rdd::from_partitions(vec![vec![(1, 10), (3, 30)]]);
-        let sorted = |mut rows: Vec<(i32, (Option<char>, Option<i32>))>| {
+        let sorted = |mut rows: Vec<OuterJoined<i32, char, i32>>| {
             rows.sort();
             rows
         };

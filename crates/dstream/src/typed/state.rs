@@ -88,10 +88,7 @@ impl<K: Key, V: Data> DStream<(K, V)> {
     ///
     /// # Errors
     /// As [`DStream::update_state_by_key`].
-    pub fn map_with_state_snapshots<S, E>(
-        &self,
-        spec: StateSpec<K, V, S, E>,
-    ) -> Result<(DStream<E>, DStream<(K, S)>), StreamError>
+    pub fn map_with_state_snapshots<S, E>(&self, spec: StateSpec<K, V, S, E>) -> MappedWithStates<K, S, E>
     where
         K: Serialize + DeserializeOwned,
         S: Data + Serialize + DeserializeOwned,
@@ -159,6 +156,9 @@ fn updated<K: Key, V: Data, S: Data>(
 
 /// Spark saves the states of `map_with_state` every so many slides, and looks for those that have timed out then.
 const CHECKPOINT_SLIDES: i64 = 10;
+
+/// The stream of what a function gave, and that of all states.
+pub type MappedWithStates<K, S, E> = Result<(DStream<E>, DStream<(K, S)>), StreamError>;
 
 /// What is done with a value and the state of its key.
 type MapFn<K, V, S, E> = dyn Fn(&K, Option<V>, &mut State<S>) -> Option<E> + Send + Sync;

@@ -12,11 +12,14 @@ use super::shuffle::{Grouped, Key, hash};
 use super::versions::Version;
 use crate::StreamError;
 
+/// Which keys stay in a window.
+pub type KeepFn<K, V> = Arc<dyn Fn(&K, &V) -> bool + Send + Sync>;
+
 /// The functions of such a window.
 pub(crate) struct WindowReduce<K, V> {
     pub reduce: Arc<dyn Fn(V, V) -> V + Send + Sync>,
     pub inverse: Arc<dyn Fn(V, V) -> V + Send + Sync>,
-    pub filter: Option<Arc<dyn Fn(&K, &V) -> bool + Send + Sync>>,
+    pub filter: Option<KeepFn<K, V>>,
 }
 
 impl<K, V> Clone for WindowReduce<K, V> {
@@ -39,10 +42,13 @@ pub(crate) struct Step<K, V> {
     pub entered: Vec<Rdd<(K, V)>>,
 }
 
+/// A step that is not taken yet.
+type Waiting<K, V> = Mutex<Option<(Step<K, V>, WindowReduce<K, V>)>>;
+
 /// A reduced window, made from the one before when it is needed.
 pub(crate) struct WindowPlan<K, V> {
     partitions: usize,
-    step: Mutex<Option<(Step<K, V>, WindowReduce<K, V>)>>,
+    step: Waiting<K, V>,
     built: Arc<OnceLock<Result<Versions<K, V>, StreamError>>>,
 }
 

@@ -1,0 +1,246 @@
+//! How a context starts, goes on from a checkpoint, and ends.
+//!
+//! The order of a start: the graph is checked and, after a recovery, filled; listeners; receivers; the batches that a recovery must run
+//! again; the clock. A stop goes the same way: no more is received, then no more batches are made, then those that wait are run or,
+//! if it is not graceful, given two seconds.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::checkpoint::{Checkpoint, Writer};
+use crate::clock::Stop;
+use crate::context::{Launch, ReceiverEntry, Shared};
+use crate::error::require;
+use crate::listener::Event;
+use crate::receive::log::{Log, Replay};
+use crate::receive::{
+    BlockCodec, HELD_BYTES_MAX, IntakeSettings, PidEstimator, RateLimit, Running, Supervisor, WriteAhead,
+};
+use crate::schedule::spawn;
+use crate::{ContextState, Datasets, Span, StreamError, Time};
+
+impl<B: Datasets> Shared<B> {
+    pub(crate) fn start(self: &Arc<Self>) -> Result<(), StreamError> {
+        let _transition = self.transition.lock();
+        let state = *self.state.lock();
+        match state {
+            ContextState::Active => {
+                tracing::warn!("the streaming context has already been started");
+                return Ok(());
+            }
+            ContextState::Stopped => {
+                return Err(StreamError::IllegalState("StreamingContext has already been stopped".to_owned()));
+            }
+            ContextState::Initialized => self.graph.validate()?,
+        }
+        if let Err(error) = self.start_all() {
+            self.stop_all(false);
+            *self.state.lock() = ContextState::Stopped;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn start_all(self: &Arc<Self>) -> Result<(), StreamError> {
+        let recovered = self.recovered.lock().take();
+        let now = self.clock.now();
+        let epoch = Time::from_ms(0);
+        let (zero, first) = match &recovered {
+            None => (now.floor(self.interval, epoch), now.next(self.interval, epoch)),
+            Some(checkpoint) => (checkpoint.body.zero, now.next(self.interval, checkpoint.body.zero)),
+        };
+        let directory = self.checkpointing.lock().directory.clone();
+        self.graph.start(zero, directory.is_some())?;
+        if let Some(checkpoint) = &recovered {
+            self.restore(checkpoint)?;
+        }
+        if let Some(directory) = &directory {
+            let checkpointing = self.checkpointing.lock();
+            let interval = checkpointing.interval.unwrap_or(self.interval);
+            let writer = Writer::new(directory, interval, &checkpointing.program, &self.conf, recovered.as_ref())?;
+            *self.writer.lock() = Some(writer);
+        }
+        let failed = |e: std::io::Error| StreamError::IllegalState(format!("Cannot start a thread: {e}"));
+        self.listeners.start().map_err(failed)?;
+        let launches = self.prepare_receivers(directory.as_deref(), recovered.is_some())?;
+        *self.state.lock() = ContextState::Active;
+        self.listeners.post(Event::StreamingStarted { time: self.clock.now() });
+        let supervisor = self.supervisor()?;
+        for launch in launches {
+            self.running.lock().push(launch(supervisor.clone()).map_err(failed)?);
+        }
+        self.start_workers(self.conf.number("spark.streaming.concurrentJobs")?.unwrap_or(1))?;
+        if let Some(checkpoint) = &recovered {
+            let down = checkpoint.body.time.to(first - Span::from_ms(1), self.interval);
+            let mut times: Vec<Time> = checkpoint.body.pending.iter().copied().chain(down).collect();
+            times.retain(|time| *time < first);
+            times.sort();
+            times.dedup();
+            times.into_iter().try_for_each(|time| self.try_generate(time))?;
+        }
+        self.start_generating(first)
+    }
+
+    /// Takes up what a checkpoint holds of the streams.
+    fn restore(&self, checkpoint: &Checkpoint) -> Result<(), StreamError> {
+        let nodes = self.graph.nodes();
+        let same = nodes.len() == checkpoint.body.streams.len()
+            && nodes
+                .iter()
+                .zip(&checkpoint.body.streams)
+                .all(|(node, saved)| node.operator.class_name() == saved.class_name && node.slide == saved.slide);
+        if !same {
+            return Err(checkpoint.refuse("it is that of another program: the streams are not the same"));
+        }
+        for (node, saved) in nodes.iter().zip(&checkpoint.body.streams) {
+            let datasets = self.graph.datasets.as_ref();
+            let mut restored = match &saved.progress {
+                Some(progress) => node.operator.restore(datasets, progress.clone())?,
+                None => Vec::new(),
+            };
+            for (time, name) in &saved.saved {
+                restored.push((Time::from_ms(*time), datasets.load(&checkpoint.directory.join(name))?));
+            }
+            let mut state = node.state.lock();
+            state.saved.extend(saved.saved.iter().map(|(time, name)| (Time::from_ms(*time), name.clone())));
+            let level = state.level;
+            for (time, dataset) in restored {
+                if let Some(level) = level {
+                    datasets.remember(&dataset, level);
+                }
+                state.generated.insert(time, dataset);
+            }
+        }
+        Ok(())
+    }
+
+    fn supervisor(self: &Arc<Self>) -> Result<Supervisor, StreamError> {
+        let delay = self.conf.span("spark.streaming.receiverRestartDelay")?.unwrap_or(Span::from_ms(2000));
+        // Weak, so that receivers do not keep a context alive that nobody holds.
+        let (posting, failing) = (Arc::downgrade(self), Arc::downgrade(self));
+        Ok(Supervisor {
+            post: Arc::new(move |event| {
+                if let Some(shared) = posting.upgrade() {
+                    shared.listeners.post(event);
+                }
+            }),
+            fail: Arc::new(move |error| {
+                if let Some(shared) = failing.upgrade() {
+                    shared.waiter.fail(error);
+                }
+            }),
+            restart_delay: delay.to_std(),
+            clock: self.clock.clone(),
+        })
+    }
+
+    fn prepare_receivers(
+        self: &Arc<Self>,
+        directory: Option<&Path>,
+        recovered: bool,
+    ) -> Result<Vec<Launch>, StreamError> {
+        let conf = &self.conf;
+        let settings = IntakeSettings {
+            block_interval: conf.span("spark.streaming.blockInterval")?.unwrap_or(Span::from_ms(200)),
+            held_bytes_max: conf.bytes("millstream.streaming.receiver.bufferBytes")?.unwrap_or(HELD_BYTES_MAX),
+            clock: self.clock.clone(),
+        };
+        require(settings.block_interval > Span::ZERO, || {
+            "'spark.streaming.blockInterval' should be a positive value".to_owned()
+        })?;
+        let receivers: Vec<ReceiverEntry> = self.receivers.lock().drain(..).collect();
+        let (log, mut replay) =
+            if receivers.is_empty() { (None, Replay::default()) } else { self.open_log(directory, !recovered)? };
+        let mut launches = Vec::new();
+        for ReceiverEntry { input, codec, prepare } in receivers {
+            let ahead = match (&log, &codec) {
+                (None, _) => None,
+                (Some(log), Some(codec)) => Some(WriteAhead { log: Arc::clone(log), input, codec: codec.clone() }),
+                (Some(_), None) => {
+                    let text = "The elements of this receiver cannot be written to the write-ahead log: use a durable receiver stream";
+                    return Err(StreamError::Requirement(text.to_owned()));
+                }
+            };
+            let (shelf, launch) = prepare(settings.clone(), self.rate_limit()?, ahead);
+            self.tracker.add(input, shelf, &codec.unwrap_or_else(BlockCodec::text), &mut replay)?;
+            if conf.flag("spark.streaming.backpressure.enabled", false)? {
+                self.estimators.lock().insert(input, PidEstimator::new(conf, self.interval)?);
+            }
+            launches.push(launch);
+        }
+        if log.is_some() {
+            self.start_ticker(settings.block_interval)?;
+        }
+        Ok(launches)
+    }
+
+    fn rate_limit(&self) -> Result<RateLimit, StreamError> {
+        let max = self.conf.number("spark.streaming.receiver.maxRate")?;
+        let backpressure = self.conf.flag("spark.streaming.backpressure.enabled", false)?;
+        let initial = self.conf.number("spark.streaming.backpressure.initialRate")?.filter(|_| backpressure);
+        Ok(RateLimit::new(max, initial))
+    }
+
+    fn open_log(&self, directory: Option<&Path>, fresh: bool) -> Result<(Option<Arc<Log>>, Replay), StreamError> {
+        // A log without a checkpoint is that of a process that never came so far as to promise anything.
+        if !self.conf.flag("spark.streaming.receiver.writeAheadLog.enable", false)? {
+            return Ok((None, Replay::default()));
+        }
+        let directory = directory.ok_or_else(|| {
+            StreamError::Requirement(
+                "Cannot enable receiver write-ahead log without checkpoint directory set. Please use \
+                 streamingContext.checkpoint() to set the checkpoint directory. See documentation for more details."
+                    .to_owned(),
+            )
+        })?;
+        let sync = self.conf.flag("spark.streaming.receiver.writeAheadLog.closeFileAfterWrite", false)?;
+        let (log, replay) = Log::open(directory, sync, fresh)?;
+        let log = Arc::new(log);
+        self.tracker.set_log(Arc::clone(&log));
+        Ok((Some(log), replay))
+    }
+
+    /// With a log, blocks are closed when their interval is over even if nothing more comes: then they are safe.
+    fn start_ticker(&self, block_interval: Span) -> Result<(), StreamError> {
+        let (stop, tracker) = (Arc::new(Stop::default()), Arc::clone(&self.tracker));
+        let stopped = Arc::clone(&stop);
+        let thread = spawn("stream-blocks", move || {
+            while !stopped.wait(block_interval.to_std()) {
+                if let Err(error) = tracker.tick() {
+                    tracing::error!(%error, "cannot write a block to the write-ahead log");
+                }
+            }
+        })?;
+        *self.ticker.lock() = Some((stop, thread));
+        Ok(())
+    }
+
+    pub(crate) fn stop(&self, gracefully: bool) -> Result<(), StreamError> {
+        if self.listeners.called_by_listener() {
+            let text = "Cannot stop StreamingContext within listener bus thread.";
+            return Err(StreamError::Graph(text.to_owned()));
+        }
+        let _transition = self.transition.lock();
+        let state = *self.state.lock();
+        if state == ContextState::Active {
+            self.stop_all(gracefully);
+            self.waiter.stop();
+        }
+        *self.state.lock() = ContextState::Stopped;
+        Ok(())
+    }
+
+    fn stop_all(&self, gracefully: bool) {
+        let running: Vec<Running> = self.running.lock().drain(..).collect();
+        running.iter().for_each(Running::ask_to_stop);
+        running.into_iter().for_each(Running::join);
+        if let Some((stop, thread)) = self.ticker.lock().take() {
+            stop.set();
+            drop(thread.join());
+        }
+        // What was received last is in the next batch.
+        self.scheduler.stop_generating(gracefully);
+        self.scheduler.stop_running(gracefully, || self.graph.datasets.cancel());
+        self.listeners.stop();
+    }
+}
