@@ -83,6 +83,13 @@ def test_equal_partitioners_make_joins_and_unions_narrow(sc):
     assert dict(a.join(b).collect()) == {i: (i, -i) for i in range(10)}
 
 
+def test_unions_can_be_nested_deeply(sc):
+    union = sc.parallelize([0], 1)
+    for number in range(1, 1500):
+        union = union.union(sc.parallelize([number], 1))
+    assert union.getNumPartitions() == 1500 and union.sum() == sum(range(1500))
+
+
 def test_sorting_agrees_with_sorted(sc):
     numbers = [(i * 37) % 101 for i in range(300)]
     for key in (lambda x: x, lambda x: -x, str, lambda x: (x % 7, x)):

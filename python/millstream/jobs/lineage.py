@@ -78,6 +78,11 @@ class Node:
         """Whether every partition is at hand without its parents."""
         return self.checkpoint is not None or (self.level is not None and len(self.kept) == self.count())
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the partitions are neither kept nor in a checkpoint."""
+        return self.level is None and self.checkpoint is None
+
     def describe(self, partition: int) -> Description:
         """Describe a partition for a worker."""
         if self.checkpoint is not None:
@@ -273,21 +278,26 @@ class Union(Node):
         )
         super().__init__(number, filled if alike else parents, filled[0].partitioner if alike else None)
         self._alike = alike
+        self._counts = [parent.count() for parent in self.parents]
         if alike:
             self.name = "PartitionerAwareUnionRDD"
 
     def count(self) -> int:
-        if self._alike:
-            return self.parents[0].count()
-        return sum(parent.count() for parent in self.parents)
+        return self._counts[0] if self._alike else sum(self._counts)
 
     def compute(self, partition: int) -> Description:
         if self._alike:
             return ("chain", [parent.describe(partition) for parent in self.parents])
-        for parent in self.parents:
-            count = parent.count()
+        # Unions of unions may be nested more deeply than calls can be.
+        union: Node = self
+        while isinstance(union, Union) and not union._alike and (union is self or union.is_plain):
+            union, partition = union._parent_of(partition)
+        return union.describe(partition)
+
+    def _parent_of(self, partition: int) -> tuple[Node, int]:
+        for parent, count in zip(self.parents, self._counts, strict=True):
             if partition < count:
-                return parent.describe(partition)
+                return parent, partition
             partition -= count
         raise IndexError(partition)
 
