@@ -266,7 +266,7 @@ def test_what_was_counted_before_a_kill_is_counted_once_after_it(millstream, scr
     numbers.server.close()
 
 
-def test_the_command_is_silent_about_the_deprecation_only_if_told(millstream, script):
+def test_the_warning_that_dstreams_are_deprecated_names_the_line_of_the_program(millstream, script):
     text = "from pyspark import SparkContext\nfrom pyspark.streaming import StreamingContext\n"
     text += "StreamingContext(SparkContext('local[1]', 'x'), 1)\n"
     code, _, err = millstream("run", script(text)).finish()

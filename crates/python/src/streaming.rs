@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millstream_dstream::{
-    Absent, Checkpoint, Clock, Conf, Context, ContextState, FileSelection, InitialFn, NodeId, OutputName, Queue, Span,
-    StreamError, Time, WindowFunctions,
+    Absent, At, Checkpoint, Clock, Conf, Context, ContextState, Datasets, FileSelection, InitialFn, NodeId, Operator,
+    OutputName, Queue, Span, StreamError, Time, WindowFunctions,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -39,6 +39,23 @@ impl Function {
             Ok((!result.is_none()).then(|| Arc::new(result.unbind())))
         })
         .map_err(raised)
+    }
+}
+
+/// A function of two streams, as PySpark has it: their slides are not compared.
+struct TransformedWith(Function);
+
+impl Operator<PyDatasets> for TransformedWith {
+    fn class_name(&self) -> &'static str {
+        "PythonTransformed2DStream"
+    }
+
+    fn compute(&self, at: &At<'_, PyDatasets>) -> Result<Option<Rdd>, StreamError> {
+        let mut rdds = Vec::new();
+        for rdd in at.parents()? {
+            rdds.push(Some(rdd.map_or_else(|| at.datasets().empty(), Ok)?));
+        }
+        self.0.call(at.time(), &rdds)
     }
 }
 
@@ -120,9 +137,11 @@ impl StreamingGraph {
         self.transform(py, vec![parent], function, Absent::Skip)
     }
 
-    /// Takes an empty RDD for a parent that has nothing.
+    /// Takes an empty RDD for a parent that has nothing. Goes by the slide of the first, whatever that of the other is.
     fn transformed_with(&self, py: Python<'_>, parent: usize, other: usize, function: Py<PyAny>) -> PyResult<usize> {
-        self.transform(py, vec![parent, other], function, Absent::Empty)
+        let function = Function(function);
+        let parents = [NodeId(parent), NodeId(other)];
+        self.add(py, move |context| context.add(&parents, context.slide(NodeId(parent))?, TransformedWith(function)))
     }
 
     /// Fails for a time for which a parent has nothing.

@@ -17,9 +17,9 @@ from millstream.rdd import RDD
 from millstream.streaming import events, serializer
 from millstream.streaming.datasets import Datasets
 from millstream.streaming.dstream import DStream
-from millstream.streaming.failures import StreamFailure, failure_of, raised_by
+from millstream.streaming.failures import SPARK_EXCEPTION, StreamFailure, failure_of, raised_by
 from millstream.streaming.functions import BatchFunction, calling_line, duration_ms
-from millstream.streaming.program import Program, read_description
+from millstream.streaming.program import Program, Restored, read_description
 
 if TYPE_CHECKING:
     from millstream.streaming.listener import StreamingListener
@@ -73,18 +73,19 @@ class StreamingContext:
         setupFunc : function
             Makes the context if there is nothing in the directory; the directory is then set as its checkpoint.
         """
-        with raised_by("z:StreamingContextPythonHelper.tryRecoverFromCheckpoint"):
-            checkpoint = _native.read_streaming_checkpoint(checkpointPath)
-        if checkpoint is None:
+        with raised_by("tryRecoverFromCheckpoint"):
+            checkpoint, restored = _read_checkpoint(checkpointPath)
+        if checkpoint is None or restored is None:
             ssc = setupFunc()
             ssc.checkpoint(checkpointPath)
             return ssc
         with raised_by("None.org.apache.spark.streaming.api.java.JavaStreamingContext"):
-            return cls._from_checkpoint(checkpointPath, checkpoint)
+            return cls._from_checkpoint(checkpointPath, checkpoint, restored)
 
     @classmethod
-    def _from_checkpoint(cls, directory: str, checkpoint: Any) -> StreamingContext:
-        restored = read_description(checkpoint.program)
+    def _from_checkpoint(
+        cls, directory: str, checkpoint: _native.StreamingCheckpoint, restored: Restored
+    ) -> StreamingContext:
         sc = SparkContext._active_spark_context
         if sc is None:
             sc = SparkContext(conf=SparkConf().setAll(restored.conf))
@@ -339,6 +340,17 @@ class StreamingContext:
     def addStreamingListener(self, streamingListener: StreamingListener) -> None:
         """Tell a listener of all events of this context from now on."""
         self._graph.add_listener(lambda method, facts: events.deliver(streamingListener, method, facts))
+
+
+def _read_checkpoint(directory: str) -> tuple[_native.StreamingCheckpoint | None, Restored | None]:
+    """Read the newest checkpoint, if there is one, and the program in it."""
+    try:
+        checkpoint = _native.read_streaming_checkpoint(directory)
+        return checkpoint, checkpoint and read_description(checkpoint.program)
+    except Exception as error:
+        message = f"Failed to read checkpoint from directory {directory}"
+        failure = StreamFailure(SPARK_EXCEPTION, message, failure_of(error))
+    raise failure
 
 
 def level_of(storage: StorageLevel) -> tuple[bool, bool, bool, bool, int]:

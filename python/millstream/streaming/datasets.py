@@ -52,8 +52,12 @@ class Datasets:
             rdd.unpersist()
 
     def save(self, rdd: RDD[Any], directory: os.PathLike[str]) -> None:
-        """Compute an RDD and write it for a checkpoint; later it is read from there."""
+        """Compute an RDD and write it for a checkpoint; afterwards it does not depend on what it was made of."""
         rdd._save(os.fspath(directory))
+        node = rdd._node
+        # What is saved is kept, too: later batches are computed from that, and all that came before can be let go.
+        if len(node.kept) == node.count():
+            node.cut(None, [])
 
     def load(self, directory: os.PathLike[str]) -> RDD[Any]:
         """Return an RDD that :meth:`save` has written."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 SPARK_EXCEPTION = "org.apache.spark.SparkException"
 
@@ -16,10 +17,11 @@ SPARK_EXCEPTION = "org.apache.spark.SparkException"
 class StreamFailure(Exception):
     """An error of the graph or of a function that it has called; also made by the native half."""
 
-    def __init__(self, java_class: str, message: str) -> None:
+    def __init__(self, java_class: str, message: str, cause: StreamFailure | None = None) -> None:
         super().__init__(java_class, message)
         self.java_class = java_class
         self.message = message
+        self.cause = cause
 
     def __str__(self) -> str:
         return f"{self.java_class}: {self.message}"
@@ -48,4 +50,15 @@ def java_error(call: str, failure: StreamFailure) -> Exception:
     """Return the error that a program finds for a failed call."""
     from millstream import errors
 
-    return errors.java_error(failure.java_class, failure.message, call)
+    cause = failure.cause and errors.JavaException(failure.cause.java_class, failure.cause.message)
+    return errors.java_error(failure.java_class, failure.message, call, cause)
+
+
+def no_such_method(call: str, args: Iterable[Any]) -> Exception:
+    """Return the error of a call whose arguments are of types that no method of Spark takes."""
+    from py4j.protocol import Py4JError
+
+    types = ", ".join(type(arg).__name__ for arg in args)
+    return Py4JError(
+        f"An error occurred while calling {call}. Trace:\npy4j.Py4JException: Method {call}([{types}]) does not exist\n"
+    )

@@ -10,7 +10,7 @@ import pickle
 from dataclasses import dataclass
 from typing import Any
 
-from millstream.streaming.failures import SPARK_EXCEPTION, StreamFailure
+from millstream.streaming.failures import SPARK_EXCEPTION, StreamFailure, no_such_method
 from millstream.streaming.functions import LostState, pickled
 
 FORMAT = 1
@@ -37,7 +37,10 @@ class Program:
 
     def call(self, method: str, *args: Any) -> Any:
         """Call a method of the graph that adds to it or changes its settings, and note the call."""
-        result = getattr(self._graph, method)(*args)
+        try:
+            result = getattr(self._graph, method)(*args)
+        except (TypeError, OverflowError) as error:
+            raise no_such_method(method, args) from error
         self._calls.append((method, args))
         return result
 
@@ -49,8 +52,6 @@ class Program:
     def replay(self, calls: list[tuple[str, tuple[Any, ...]]]) -> None:
         """Build a graph as another was built; streams get the same numbers."""
         for method, args in calls:
-            if method == "queue":
-                raise StreamFailure("java.io.NotSerializableException", QUEUE_LOST)
             self.call(method, *args)
 
 
@@ -70,4 +71,6 @@ def read_description(blob: bytes) -> Restored:
         raise StreamFailure(
             SPARK_EXCEPTION, f"the checkpoint's program has format {version}; this build reads {FORMAT}"
         )
+    if any(method == "queue" for method, _ in calls):
+        raise StreamFailure("java.io.NotSerializableException", QUEUE_LOST)
     return Restored(batch_ms, conf, calls)

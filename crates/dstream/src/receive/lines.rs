@@ -147,10 +147,27 @@ fn append_with_plain_ends(to: &mut Vec<u8>, text: &[u8]) {
 fn finish_lines(bytes: Vec<u8>) -> Lines {
     let bytes = match String::from_utf8(bytes) {
         Ok(text) => text.into_bytes(),
-        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned().into_bytes(),
+        Err(error) => replaced(error.as_bytes()),
     };
     let lines = memchr_iter(b'\n', &bytes).count() as u64;
     Lines { bytes, lines }
+}
+
+/// Text with U+FFFD for what is not UTF-8, as a JVM decodes it: once for an encoded surrogate, which is none in Rust, too.
+fn replaced(mut bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes.len() + 16);
+    while let Err(error) = std::str::from_utf8(bytes) {
+        let (valid, wrong) = bytes.split_at(error.valid_up_to());
+        text.extend_from_slice(valid);
+        text.extend_from_slice("\u{FFFD}".as_bytes());
+        let length = match wrong {
+            [0xED, 0xA0..=0xBF, 0x80..=0xBF, ..] => 3,
+            _ => error.error_len().unwrap_or(wrong.len()),
+        };
+        bytes = wrong.get(length..).unwrap_or_default();
+    }
+    text.extend_from_slice(bytes);
+    text
 }
 
 #[cfg(test)]
@@ -194,5 +211,12 @@ mod tests {
         let mut part = Lines::from_text(b"a\nbb\nc");
         let rest = OpenText::split_part(&mut part, 2);
         assert_eq!((texts(&part), texts(&rest)), (vec!["a".to_owned(), "bb".to_owned()], vec!["c".to_owned()]));
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_replaced_as_a_jvm_does() {
+        let cut = |bytes: &[u8]| String::from_utf8(Lines::from_text(bytes).bytes).unwrap();
+        assert_eq!(cut(b"a\xFF\xFEb\n\xC3(\n"), "a\u{FFFD}\u{FFFD}b\n\u{FFFD}(\n");
+        assert_eq!(cut(b"\xED\xA0\x80!\n\xE2\x82\n\xE0\x80\x80\n"), "\u{FFFD}!\n\u{FFFD}\n\u{FFFD}\u{FFFD}\u{FFFD}\n");
     }
 }
