@@ -105,7 +105,7 @@ def most_failures(master: str) -> int:
 
 def cores(master: str) -> int:
     """Return the number of workers that a master means."""
-    every = len(os.sched_getaffinity(0))
+    every = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if master == "local":
         return 1
     match = re.fullmatch(_LOCAL, master)

@@ -1,5 +1,6 @@
 """RDDs give what PySpark gives, in its order; expected orders here were recorded from PySpark 4.2.1."""
 
+import contextlib
 import gc
 import gzip
 import os
@@ -205,6 +206,15 @@ def test_a_worker_that_ends_fails_the_job_and_is_replaced(sc):
     assert sc.parallelize(range(100), 8).map(lambda x: x + 1).sum() == 5050
 
 
+def test_workers_are_started_anew_if_they_all_end(sc):
+    assert sc.parallelize(range(2), 2).count() == 2
+    sc._engine.pool._zygote.kill()
+    sc._engine.pool._zygote.wait()
+    with contextlib.suppress(Py4JJavaError):
+        sc.parallelize(range(2), 2).count()
+    assert sc.parallelize(range(10), 5).map(lambda x: x + 1).sum() == 55
+
+
 def test_stop_iteration_fails_the_task(sc):
     for action in (
         lambda r: r.map(lambda _: next(iter(()))).collect(),
@@ -242,21 +252,6 @@ def test_driver_side_functions_raise_their_own_exceptions(sc):
         sc.parallelize([], 2).reduce(add)
     with pytest.raises(ValueError, match="RDD is empty"):
         sc.emptyRDD().first()
-
-
-def test_a_stopped_context_says_so():
-    gone = SparkContext._active_spark_context
-    if gone is not None:
-        pytest.skip("another test holds the context")
-    with SparkContext("local", "short") as context:
-        rdd = context.parallelize([1])
-        with pytest.raises(ValueError, match="Cannot run multiple SparkContexts at once"):
-            SparkContext("local", "another")
-    for use in (rdd.count, lambda: context.parallelize([1]), lambda: context.defaultParallelism):
-        with pytest.raises(AttributeError):
-            use()
-    with pytest.raises(Py4JJavaError, match="Could not parse Master URL: 'nonsense'"):
-        SparkContext("nonsense", "app")
 
 
 def test_hadoop_formats_are_refused_at_once(sc):

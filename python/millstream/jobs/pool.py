@@ -45,25 +45,33 @@ class Claim:
     def __init__(self) -> None:
         self.given: collections.deque[Worker] = collections.deque()
         self.wanted = 0
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        # Others may wake a claim whose thread is about to close it.
+        self._lock = threading.Lock()
 
     def fileno(self) -> int:
         """Descriptor to wait for."""
-        return self._wake
+        return self._reader
 
     def wake(self) -> None:
         """Make the descriptor readable."""
-        with contextlib.suppress(OSError):
-            os.eventfd_write(self._wake, 1)
+        with self._lock, contextlib.suppress(BlockingIOError):
+            if self._writer >= 0:
+                os.write(self._writer, b"!")
 
     def clear(self) -> None:
         """Make it unreadable again."""
         with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
+            os.read(self._reader, 4096)
 
     def close(self) -> None:
-        """Release the descriptor."""
-        os.close(self._wake)
+        """Release the descriptors."""
+        with self._lock:
+            os.close(self._reader)
+            os.close(self._writer)
+            self._reader = self._writer = -1
 
 
 class Pool:
@@ -124,21 +132,25 @@ class Pool:
         except ConnectionError:
             data = b""
         if len(data) < _ID.size:
+            # Its workers have ended with it.
             self._control = None
+            self._alive -= len(self._idle)
+            for worker in self._idle:
+                worker.sock.close()
+            self._idle.clear()
             raise RuntimeError("the process that starts Python workers has ended")
         return int(_ID.unpack(data)[0])
 
     def take(self, wanted: int, claim: Claim) -> list[Worker]:
         """Return up to so many idle workers; those missing are given to the claim when they become idle."""
         with self._lock:
-            taken = []
-            while len(taken) < wanted and not self._claims:
-                if self._idle:
-                    taken.append(self._idle.pop())
-                elif self._alive < self.size:
-                    taken.append(self._fork())
-                else:
-                    break
+            taken: list[Worker] = []
+            try:
+                while len(taken) < wanted and not self._claims and (self._idle or self._alive < self.size):
+                    taken.append(self._idle.pop() if self._idle else self._fork())
+            except BaseException:
+                self._idle += taken
+                raise
             claim.wanted = wanted - len(taken)
             if claim.wanted and claim not in self._claims:
                 self._claims.append(claim)
@@ -180,8 +192,10 @@ class Pool:
                 self._alive -= 1
                 status = 0
                 if self._control is not None and not self._closed:
-                    self._control.sendall(b"W" + _ID.pack(worker.pid))
-                    status = self._answer(self._control)
+                    with contextlib.suppress(ConnectionError):
+                        self._control.sendall(b"W" + _ID.pack(worker.pid))
+                    with contextlib.suppress(RuntimeError):
+                        status = self._answer(self._control)
                 statuses.append(status)
             if not self._closed:
                 self._serve_claims()

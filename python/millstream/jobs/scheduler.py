@@ -58,8 +58,7 @@ class Job:
         """End the job soon, for this reason."""
         if self.cancelled is None:
             self.cancelled = reason
-            with contextlib.suppress(OSError):
-                self.claim.wake()
+            self.claim.wake()
 
 
 class Engine:
