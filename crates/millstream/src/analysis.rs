@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use crate::scan::FileTable;
 use crate::session::Session;
+use crate::state_source;
 use crate::stream::SourceOrigin;
 
 static STREAM_IDS: AtomicU64 = AtomicU64::new(0);
@@ -68,6 +69,10 @@ impl Catalog for Analysis<'_> {
     }
 
     fn data_source(&self, read: &DataSourceRead) -> Result<Table, SparkError> {
+        let format = read.format.as_deref().unwrap_or_default();
+        if state_source::is_state_source(format) {
+            return Ok(Table::Static(state_source::open(&source_spec(self.session, read)?, read.streaming)?));
+        }
         if read.streaming {
             return Ok(Table::Stream(self.open_stream(read)?));
         }

@@ -28,6 +28,7 @@ mod function_names;
 mod join_order;
 mod scan;
 mod session;
+mod state_source;
 mod stream;
 mod tables;
 mod write;

@@ -33,6 +33,11 @@ pub(crate) fn unreadable(location: &StoreLocation, kind: StateFileKind, error: F
         .with("clazz", location.to_string())
 }
 
+/// Spark has no condition of its own for a fault of a replay from one snapshot.
+pub(crate) fn uncategorized(cause: SparkError) -> SparkError {
+    load("UNCATEGORIZED", &cause.to_string()).caused_by(cause)
+}
+
 /// A first row that is not of the types expected; `what` is `KEY` or `VALUE`.
 pub(crate) fn row_format(what: &str, location: &StoreLocation, reason: impl ToString) -> SparkError {
     let message = format!(

@@ -205,6 +205,10 @@ impl StoreState {
     /// # Errors
     /// If one of these files is missing or damaged, or a row malformed.
     pub fn rows_from_snapshot(&self, partition: usize, base: u64, version: u64) -> Result<RecordBatch, SparkError> {
+        self.replay(partition, base, version).map_err(error::uncategorized)
+    }
+
+    fn replay(&self, partition: usize, base: u64, version: u64) -> Result<RecordBatch, SparkError> {
         let mut rows: BTreeMap<Vec<u8>, Vec<u8>> =
             self.file_entries(partition, base, StateFileKind::Snapshot)?.into_iter().filter_map(put).collect();
         for version in base + 1..=version {
