@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::AtomicI64;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
@@ -22,14 +22,15 @@ use crate::session::Session;
 use crate::state_source;
 use crate::stream::SourceOrigin;
 
-static STREAM_IDS: AtomicU64 = AtomicU64::new(0);
+/// What is read, by which DataFrame of the client, and the stream it is.
+type OpenStream = (DataSourceRead, Option<i64>, Arc<StreamTable>);
 
 /// One analysis. What `current_timestamp()` reads belongs to it; a streaming query takes it over.
 pub(crate) struct Analysis<'a> {
     session: &'a Session,
     now_us: Arc<AtomicI64>,
     /// A DataFrame used twice in one query is one source, as in Spark.
-    streams: Mutex<Vec<(DataSourceRead, Arc<StreamTable>)>>,
+    streams: Mutex<Vec<OpenStream>>,
 }
 
 impl<'a> Analysis<'a> {
@@ -43,17 +44,15 @@ impl<'a> Analysis<'a> {
         Arc::clone(&self.now_us)
     }
 
-    fn open_stream(&self, read: &DataSourceRead) -> Result<Arc<StreamTable>, SparkError> {
-        if let Some((_, table)) = self.streams.lock().iter().find(|(known, _)| known == read) {
+    fn open_stream(&self, read: &DataSourceRead, plan_id: Option<i64>) -> Result<Arc<StreamTable>, SparkError> {
+        let same = |(known, id, _): &&OpenStream| *id == plan_id && known == read;
+        if let Some((_, _, table)) = self.streams.lock().iter().find(same) {
             return Ok(Arc::clone(table));
         }
         let origin = millstream_connectors::open_source(source_spec(self.session, read)?)?;
-        let table = Arc::new(StreamTable {
-            schema: with_metadata_column(&origin.schema(), origin.metadata_column()),
-            id: STREAM_IDS.fetch_add(1, Ordering::Relaxed),
-            origin: Arc::new(SourceOrigin(origin)),
-        });
-        self.streams.lock().push((read.clone(), Arc::clone(&table)));
+        let schema = with_metadata_column(&origin.schema(), origin.metadata_column());
+        let table = Arc::new(StreamTable::new(schema, Arc::new(SourceOrigin(origin))));
+        self.streams.lock().push((read.clone(), plan_id, Arc::clone(&table)));
         Ok(table)
     }
 }
@@ -68,13 +67,13 @@ impl Catalog for Analysis<'_> {
         crate::tables::resolve(self.session, self, name, options, streaming)
     }
 
-    fn data_source(&self, read: &DataSourceRead) -> Result<Table, SparkError> {
+    fn data_source(&self, read: &DataSourceRead, plan_id: Option<i64>) -> Result<Table, SparkError> {
         let format = read.format.as_deref().unwrap_or_default();
         if state_source::is_state_source(format) {
             return Ok(Table::Static(state_source::open(&source_spec(self.session, read)?, read.streaming)?));
         }
         if read.streaming {
-            return Ok(Table::Stream(self.open_stream(read)?));
+            return Ok(Table::Stream(self.open_stream(read, plan_id)?));
         }
         let scan = millstream_connectors::file_scan(&source_spec(self.session, read)?)?;
         Ok(Table::Static(Arc::new(FileTable::new(scan))))

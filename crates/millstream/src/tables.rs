@@ -168,7 +168,7 @@ pub(crate) fn resolve(
         paths: vec![entry.path.clone()],
         streaming,
     };
-    Ok(Some((vec![CATALOG.into(), database, entry.name], analysis.data_source(&read)?)))
+    Ok(Some((vec![CATALOG.into(), database, entry.name], analysis.data_source(&read, None)?)))
 }
 
 /// The view of this name and what qualifies its columns.

@@ -1,13 +1,15 @@
 //! Makes the stateful operators of a streaming query and their state.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use datafusion::common::{Column, DFSchema, ExprSchema, JoinType, NullEquality, Result, plan_err};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Join, LogicalPlan, Operator};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Join, LogicalPlan, Operator, lit, when};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_plan::nodes::{Deduplicate, SessionAggregate, WATERMARK_DELAY_MS};
 use parking_lot::Mutex;
@@ -210,10 +212,12 @@ fn join_spec(
     let conjuncts: Vec<Expr> = node.filter.iter().flat_map(|f| split_conjunction(f)).cloned().collect();
     let of = |schema: &DFSchema, expr: &Expr| expr.column_refs().iter().all(|c| schema.has_column(c));
     let null_safe = node.null_equality == NullEquality::NullEqualsNull;
-    let mut on: Vec<(Expr, Expr, bool)> = node.on.iter().map(|(l, r)| (l.clone(), r.clone(), null_safe)).collect();
+    let mut equal: Vec<(Expr, Expr, bool)> = node.on.iter().map(|(l, r)| (l.clone(), r.clone(), null_safe)).collect();
     let (equalities, conjuncts): (Vec<Expr>, Vec<Expr>) =
         conjuncts.into_iter().partition(|c| equality(c, &|e| of(left_schema, e), &|e| of(right_schema, e)).is_some());
-    on.extend(equalities.iter().filter_map(|c| equality(c, &|e| of(left_schema, e), &|e| of(right_schema, e))));
+    equal.extend(equalities.iter().filter_map(|c| equality(c, &|e| of(left_schema, e), &|e| of(right_schema, e))));
+    let needed = needed_columns(&equal, &conjuncts);
+    let on = keys_of(equal, left_schema)?;
     if on.is_empty() {
         let text = "Stream-stream join without equality predicate is not supported";
         return Err(external(SparkError::plain(ExceptionClass::Analysis, text)));
@@ -233,7 +237,7 @@ fn join_spec(
         Expr::Column(column) => time.is_some() && schema.maybe_index_of_column(column) == time,
         _ => false,
     };
-    let time_key = on.iter().position(|(l, r, _)| {
+    let time_key = on.iter().position(|(l, r)| {
         let marked = |schema: &DFSchema, e: &Expr| {
             e.to_field(schema).is_ok_and(|(_, field)| field.metadata().contains_key(WATERMARK_DELAY_MS))
         };
@@ -254,12 +258,15 @@ fn join_spec(
             bounds => Cleanup::Value(bounds),
         }
     };
-    let keys = |schema: &DFSchema, side: fn(&(Expr, Expr, bool)) -> &Expr| {
+    let keys = |schema: &DFSchema, side: fn(&(Expr, Expr)) -> &Expr| {
         on.iter().map(|pair| context.expr(side(pair), schema)).collect::<Result<Vec<_>>>()
     };
     let kind = node.join_type;
     let left_outer = matches!(kind, JoinType::Left | JoinType::Full);
     let right_outer = matches!(kind, JoinType::Right | JoinType::Full);
+    let needed = |schema: &DFSchema, outer: bool| {
+        (!outer).then(|| needed.iter().filter_map(|column| schema.maybe_index_of_column(column)).collect())
+    };
     let output =
         node.schema.as_arrow().fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
     Ok(JoinSpec {
@@ -270,7 +277,7 @@ fn join_spec(
             left_time,
             cleanup(left_schema, left_time, right_schema, right_time),
             left_outer,
-            !left_outer,
+            needed(left_schema, left_outer),
             0,
         )?,
         right: Side::try_new(
@@ -280,16 +287,121 @@ fn join_spec(
             right_time,
             cleanup(right_schema, right_time, left_schema, left_time),
             right_outer,
-            !right_outer,
+            needed(right_schema, right_outer),
             2,
         )?,
         kind,
         filter: conjunction(rest).map(|f| context.expr(&f, &both_columns)).transpose()?,
         both: both(&left.schema(), &right.schema()),
         output: Arc::new(Schema::new(output)),
-        null_safe_keys: on.iter().map(|(_, _, null_safe)| *null_safe).collect(),
     })
 }
+
+/// The keys that make these equalities one of bytes: where null equals null, Spark has two keys, the value with a default for
+/// null, and whether it is null.
+fn keys_of(equal: Vec<(Expr, Expr, bool)>, left: &DFSchema) -> Result<Vec<(Expr, Expr)>> {
+    let mut keys = Vec::with_capacity(equal.len());
+    for (l, r, null_safe) in equal {
+        if !null_safe {
+            keys.push((l, r));
+            continue;
+        }
+        let default = lit(ScalarValue::new_default(&l.get_type(left)?)?);
+        let or_default = |e: &Expr| when(e.clone().is_not_null(), e.clone()).otherwise(default.clone());
+        keys.push((or_default(&l)?, or_default(&r)?));
+        keys.push((l.is_null(), r.is_null()));
+    }
+    Ok(keys)
+}
+
+/// Columns without whose value the condition cannot hold.
+fn needed_columns(equal: &[(Expr, Expr, bool)], conjuncts: &[Expr]) -> HashSet<Column> {
+    let mut needed = HashSet::new();
+    for (l, r, _) in equal.iter().filter(|(_, _, null_safe)| !null_safe) {
+        null_if_null(l, &mut needed);
+        null_if_null(r, &mut needed);
+    }
+    conjuncts.iter().for_each(|conjunct| null_if_null(conjunct, &mut needed));
+    needed
+}
+
+/// Collects the columns that make the expression null when they are. What is not known to do so is left out: rows are then
+/// kept that can never match, which costs space only.
+fn null_if_null(expr: &Expr, found: &mut HashSet<Column>) {
+    match expr {
+        Expr::Column(column) => {
+            found.insert(column.clone());
+        }
+        Expr::Alias(alias) => null_if_null(&alias.expr, found),
+        Expr::Cast(cast) => null_if_null(&cast.expr, found),
+        Expr::Not(child) | Expr::Negative(child) => null_if_null(child, found),
+        Expr::BinaryExpr(binary) => {
+            use Operator::{Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Plus};
+            if matches!(binary.op, Divide | Eq | Gt | GtEq | Lt | LtEq | Minus | Modulo | Multiply | NotEq | Plus) {
+                null_if_null(&binary.left, found);
+                null_if_null(&binary.right, found);
+            }
+        }
+        Expr::ScalarFunction(call) if NULL_IF_NULL.contains(&call.func.name()) => {
+            call.args.iter().for_each(|argument| null_if_null(argument, found));
+        }
+        _ => {}
+    }
+}
+
+/// Functions that give null whenever an argument is null.
+const NULL_IF_NULL: &[&str] = &[
+    "=",
+    "==",
+    "<",
+    "<=",
+    ">",
+    ">=",
+    "<>",
+    "!=",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "div",
+    "mod",
+    "pmod",
+    "negative",
+    "abs",
+    "cast",
+    "upper",
+    "ucase",
+    "lower",
+    "lcase",
+    "trim",
+    "ltrim",
+    "rtrim",
+    "length",
+    "char_length",
+    "substring",
+    "substr",
+    "startswith",
+    "endswith",
+    "contains",
+    "like",
+    "rlike",
+    "year",
+    "month",
+    "day",
+    "dayofmonth",
+    "hour",
+    "minute",
+    "second",
+    "date_add",
+    "date_sub",
+    "datediff",
+    "date_trunc",
+    "floor",
+    "ceil",
+    "ceiling",
+    "timestampadd",
+];
 
 /// The two sides of an equality between the sides of a join, and whether null equals null in it. Equalities of types that
 /// DataFusion does not compare itself are kernels.

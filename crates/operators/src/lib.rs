@@ -11,6 +11,7 @@ mod event_time;
 mod exchange;
 mod exec;
 mod generate;
+mod grouping_sets;
 mod join;
 mod layout;
 mod limit;

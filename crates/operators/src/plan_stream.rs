@@ -6,11 +6,14 @@
 
 use std::sync::Arc;
 
+use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::context::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::{Extension, FetchType, LogicalPlan, SkipType, TableScan};
+use datafusion::logical_expr::{
+    Aggregate, Expr, Extension, FetchType, LogicalPlan, Projection, SkipType, TableScan, lit,
+};
 use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use datafusion::physical_planner::PhysicalPlanner;
 use datafusion::prelude::SessionConfig;
@@ -23,6 +26,7 @@ use parking_lot::Mutex;
 
 use crate::build::StreamBuild;
 use crate::exec::{external, spark_error};
+use crate::grouping_sets;
 use crate::logical::{Stateful, StatefulKind};
 use crate::planner::NodePlanner;
 use crate::query::{ComputeRuntime, StreamQuery};
@@ -31,8 +35,13 @@ use crate::stream_plan::{OutputMode, StreamPlan, StreamSettings};
 use crate::task::ScopeTasks;
 
 /// Rules that would take a streaming leaf out of the plan, or change what an aggregation keeps.
-const RULES_LEFT_OUT: &[&str] =
-    &["propagate_empty_relation", "eliminate_filter", "eliminate_join", "single_distinct_aggregation_to_group_by"];
+const RULES_LEFT_OUT: &[&str] = &[
+    "propagate_empty_relation",
+    "eliminate_filter",
+    "eliminate_join",
+    "single_distinct_aggregation_to_group_by",
+    "eliminate_group_by_constant",
+];
 
 /// Plans a streaming query.
 ///
@@ -47,7 +56,9 @@ pub fn plan_stream(
         OutputMode::Append => limits_over_streams(resolved.plan.clone()).map_err(|e| spark_error(&e))?,
         _ => resolved.plan.clone(),
     };
-    let optimised = optimise(limited).map_err(|e| spark_error(&e))?;
+    let mut names = resolved.names.as_ref().clone();
+    let expanded = grouping_sets::expand(limited, &mut names).map_err(|e| spark_error(&e))?;
+    let optimised = without_constant_keys(expanded).and_then(optimise).map_err(|e| spark_error(&e))?;
     let (bound, leaves) = bind_leaves(optimised, settings.parallelism).map_err(|e| spark_error(&e))?;
     let stateful = place_operators(bound)?;
     let runtime = ComputeRuntime::try_new(settings.parallelism)?;
@@ -56,7 +67,7 @@ pub fn plan_stream(
     let build = Arc::new(StreamBuild {
         mode,
         settings: settings.clone(),
-        names: Arc::clone(&resolved.names),
+        names: Arc::new(names),
         operators: Mutex::new(Vec::new()),
     });
     let planner = NodePlanner::for_stream(Arc::clone(&build)).into_physical_planner();
@@ -102,6 +113,50 @@ fn session(settings: &StreamSettings) -> SessionState {
         .with_default_features()
         .with_physical_optimizer_rule(Arc::new(ScopeTasks))
         .build()
+}
+
+/// Takes constants out of the keys of aggregations over streams, as Spark does before it decides what state holds. Where
+/// there are only constants, the one key is the number 0.
+fn without_constant_keys(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
+    let changed = plan.transform_up(|node| {
+        let LogicalPlan::Aggregate(aggregate) = node else { return Ok(Transformed::no(node)) };
+        let constants: Vec<Option<Expr>> =
+            aggregate.group_expr.iter().map(|key| constant(&aggregate.input, key)).collect();
+        if constants.iter().all(Option::is_none) || !is_streaming(&aggregate.input) {
+            return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+        }
+        let varying = aggregate.group_expr.iter().zip(&constants).filter(|(_, constant)| constant.is_none());
+        let mut keys: Vec<Expr> = varying.map(|(key, _)| key.clone()).collect();
+        if keys.is_empty() {
+            keys.push(lit(0_i32));
+        }
+        let shown = aggregate.schema.iter().enumerate().map(|(index, (qualifier, field))| {
+            let column = || Expr::Column(Column::new(qualifier.cloned(), field.name()));
+            match constants.get(index).cloned().flatten() {
+                Some(value) => value.alias_qualified(qualifier.cloned(), field.name()),
+                None => column(),
+            }
+        });
+        let shown: Vec<Expr> = shown.collect();
+        let grouped = Aggregate::try_new(aggregate.input, keys, aggregate.aggr_expr)?;
+        let restored = Projection::try_new(shown, Arc::new(LogicalPlan::Aggregate(grouped)))?;
+        Ok(Transformed::yes(LogicalPlan::Projection(restored)))
+    })?;
+    Ok(changed.data)
+}
+
+/// The constant behind a key, if it is one.
+fn constant(input: &LogicalPlan, key: &Expr) -> Option<Expr> {
+    match (key, input) {
+        (Expr::Literal(..), _) => Some(key.clone()),
+        (Expr::Alias(alias), _) => constant(input, &alias.expr),
+        (Expr::Column(column), LogicalPlan::Projection(projection)) => {
+            let index = projection.schema.maybe_index_of_column(column)?;
+            constant(&projection.input, projection.expr.get(index)?)
+        }
+        (Expr::Column(_), LogicalPlan::Filter(filter)) => constant(&filter.input, key),
+        _ => None,
+    }
 }
 
 fn optimise(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {

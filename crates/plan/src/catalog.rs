@@ -30,8 +30,9 @@ pub trait Catalog: Send + Sync {
         streaming: bool,
     ) -> Result<Option<(Vec<String>, Table)>, SparkError>;
 
-    /// Opens a data source: finds its schema, lists its files.
-    fn data_source(&self, read: &DataSourceRead) -> Result<Table, SparkError>;
+    /// Opens a data source: finds its schema, lists its files. Streams that are read by one DataFrame, by its id in the
+    /// client, are one.
+    fn data_source(&self, read: &DataSourceRead, plan_id: Option<i64>) -> Result<Table, SparkError>;
 
     /// A relation kept by the session.
     fn cached(&self, id: &str) -> Result<Arc<ResolvedPlan>, SparkError>;

@@ -273,6 +273,19 @@ impl UserDefinedLogicalNodeCore for Deduplicate {
         let keys = exprs.into_iter().filter_map(|e| if let Expr::Column(c) = e { Some(c) } else { None }).collect();
         Ok(Self { input: Arc::new(input), keys, within_watermark: self.within_watermark })
     }
+
+    /// State and rows need the keys; how long a key is kept may depend on the event time.
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let schema = self.input.schema();
+        let mut needed = output_columns.to_vec();
+        needed.extend(self.keys.iter().filter_map(|key| schema.maybe_index_of_column(key)));
+        if self.within_watermark {
+            needed.extend(schema.fields().iter().position(|f| f.metadata().contains_key(WATERMARK_DELAY_MS)));
+        }
+        needed.sort_unstable();
+        needed.dedup();
+        Some(vec![needed])
+    }
 }
 
 /// The last rows of rows at rest, in their order.

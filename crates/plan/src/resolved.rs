@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
@@ -69,6 +70,20 @@ pub struct StreamTable {
     pub id: u64,
     /// What it is.
     pub origin: Arc<dyn StreamOrigin>,
+}
+
+static STREAM_IDS: AtomicU64 = AtomicU64::new(0);
+
+impl StreamTable {
+    /// A read of its own.
+    pub fn new(schema: SchemaRef, origin: Arc<dyn StreamOrigin>) -> Self {
+        Self { schema, id: STREAM_IDS.fetch_add(1, Ordering::Relaxed), origin }
+    }
+
+    /// Another read of the same data.
+    pub fn again(&self) -> Self {
+        Self::new(Arc::clone(&self.schema), Arc::clone(&self.origin))
+    }
 }
 
 #[async_trait::async_trait]

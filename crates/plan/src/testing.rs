@@ -48,7 +48,7 @@ impl Catalog for TestCatalog {
         Ok(found.map(|plan| (name.to_vec(), Table::View(Arc::clone(plan)))))
     }
 
-    fn data_source(&self, _: &DataSourceRead) -> Result<Table, SparkError> {
+    fn data_source(&self, _: &DataSourceRead, _: Option<i64>) -> Result<Table, SparkError> {
         let schema = Arc::new(Schema::new(vec![
             Field::new("ts", types::timestamp(), true),
             Field::new("k", DataType::Utf8, true),

@@ -18,7 +18,7 @@ use super::sum::{DecimalSums, Overflow, arithmetic_overflow};
 use super::udaf::{Aggregation, Bound, not_coerced};
 
 /// Digits of a decimal whose average Spark keeps as a double.
-const DOUBLE_AVERAGE_DIGITS: u8 = 11;
+pub const DOUBLE_AVERAGE_DIGITS: u8 = 11;
 
 /// `avg`, `try_avg`.
 #[derive(Debug, Clone, Copy)]

@@ -8,11 +8,11 @@ use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::{ExceptionClass, SparkError};
 
 use crate::arguments::{exactly, expect_at_least, expect_count, not_constant, type_mismatch};
-use crate::coerce::{Expected, argument, cast_to};
+use crate::coerce::{Expected, argument, cast_to, is_numeric};
 use crate::types::sql_name;
 use crate::{AggregateCall, Function, FunctionContext, Typed};
 
-use super::avg::Avg;
+use super::avg::{Avg, DOUBLE_AVERAGE_DIGITS};
 use super::bitmap::Bitmap;
 use super::bits::Bits;
 use super::collect::{Collect, ListAgg};
@@ -26,7 +26,7 @@ use super::hll::{ApproxCountDistinct, precision};
 use super::moments::{Central, Joint, Line, Moments, MomentsAggregate, Product};
 use super::percentile::Counted;
 use super::quantiles::ApproxPercentile;
-use super::sum::{Overflow, Sum};
+use super::sum::{LONG_SUM_DIGITS, Overflow, Sum};
 use super::udaf::call;
 
 type Build = fn(&str, &AggregateCall, &FunctionContext) -> Result<Typed, SparkError>;
@@ -138,11 +138,24 @@ fn overflow(name: &str, context: &FunctionContext) -> Overflow {
 }
 
 fn sum(name: &str, wanted: &AggregateCall, context: &FunctionContext) -> Result<Typed, SparkError> {
-    call(Sum { overflow: overflow(name, context) }, &[summand(name, wanted, context)?], wanted.distinct)
+    let summand = summand(name, wanted, context)?;
+    let name = without_try(name, &summand.data_type, LONG_SUM_DIGITS);
+    call(Sum { overflow: overflow(name, context) }, &[summand], wanted.distinct)
 }
 
 fn avg(name: &str, wanted: &AggregateCall, context: &FunctionContext) -> Result<Typed, SparkError> {
-    call(Avg { overflow: overflow(name, context) }, &[summand(name, wanted, context)?], wanted.distinct)
+    let summand = summand(name, wanted, context)?;
+    let name = without_try(name, &summand.data_type, DOUBLE_AVERAGE_DIGITS);
+    call(Avg { overflow: overflow(name, context) }, &[summand], wanted.distinct)
+}
+
+/// Spark sums short decimals by their digits, and forgets `try_` in doing so: the buffer is that of the plain function, and
+/// one buffer serves both.
+fn without_try<'a>(name: &'a str, summand: &DataType, digits: u8) -> &'a str {
+    match summand {
+        DataType::Decimal128(precision, _) if *precision <= digits => name.trim_start_matches("try_"),
+        _ => name,
+    }
 }
 
 fn extremum(name: &str, wanted: &AggregateCall, _context: &FunctionContext) -> Result<Typed, SparkError> {
@@ -316,8 +329,14 @@ fn regression(name: &str, wanted: &AggregateCall, context: &FunctionContext) -> 
     let arguments = doubles(name, wanted, 2, context)?;
     let [y, x] = exactly::<2>(name, &arguments)?;
     match name {
-        "regr_avgx" => call(Avg { overflow: overflow(name, context) }, &[both(x, y)?], wanted.distinct),
-        "regr_avgy" => call(Avg { overflow: overflow(name, context) }, &[both(y, x)?], wanted.distinct),
+        // An average of the values as they are: that of decimals is a decimal.
+        "regr_avgx" | "regr_avgy" => {
+            let at = usize::from(name == "regr_avgx");
+            let numbers = exactly::<2>(name, &wanted.arguments)?.iter().zip(&arguments);
+            let numbers: Vec<&Typed> =
+                numbers.map(|(own, wide)| if is_numeric(&own.data_type) { own } else { wide }).collect();
+            call(Avg { overflow: overflow(name, context) }, &[both(numbers[at], numbers[1 - at])?], wanted.distinct)
+        }
         "regr_sxx" => moments(name, Central::SumOfSquares, &[both(x, y)?], wanted.distinct),
         "regr_syy" => moments(name, Central::SumOfSquares, &[both(y, x)?], wanted.distinct),
         "regr_sxy" => moments(name, Joint::SumOfProducts, &arguments, wanted.distinct),

@@ -15,6 +15,7 @@ use millstream_formats::row::{RowBuffer, RowDecoder, RowEncoder};
 
 use super::canonical::canonical;
 use super::rows::{column, for_each_valid, rows_as_groups, wrong_column};
+use super::set_order::in_set_order;
 use super::udaf::{Aggregation, Bound, not_coerced};
 use crate::kernel::into_datafusion;
 use crate::types;
@@ -141,7 +142,10 @@ impl CollectGroups {
         if let Some(seen) = &mut self.seen {
             emit_to.take_needed(seen);
         }
-        let (values, lengths) = self.elements.take(emit_to, &self.of)?;
+        let (mut values, lengths) = self.elements.take(emit_to, &self.of)?;
+        if self.seen.is_some() {
+            values = in_set_order(values, &lengths)?;
+        }
         lists(values, lengths, false)
     }
 }

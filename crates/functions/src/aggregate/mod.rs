@@ -22,6 +22,7 @@ mod moments;
 mod percentile;
 mod quantiles;
 mod rows;
+mod set_order;
 mod sum;
 #[cfg(test)]
 mod tests;

@@ -251,27 +251,30 @@ where
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let (sums, seen) = self.emit(emit_to);
-        let mut state: Vec<ArrayRef> = vec![Arc::new(sums)];
-        if self.tracked {
-            state.push(Arc::new(BooleanArray::new(!&seen, None)));
+        if !self.tracked {
+            return Ok(vec![Arc::new(self.emit(emit_to).0)]);
         }
-        Ok(state)
+        let (seen, overflown) = (self.seen.emit(emit_to), self.overflown.emit(emit_to));
+        // A sum without values is 0 and empty: Spark, which goes on from it, would add to a null in vain.
+        let sums =
+            PrimitiveArray::<T>::new(emit_to.take_needed(&mut self.sums).into(), Some(NullBuffer::new(!&overflown)));
+        Ok(vec![Arc::new(sums), Arc::new(BooleanArray::new(!&seen, None))])
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
         self.grow(total);
         let sums = primitive::<T>(values, 0)?;
-        if self.tracked {
-            let empty = boolean(values, 1)?;
-            for (row, group) in groups.iter().enumerate() {
-                if sums.is_null(row) && !empty.value(row) {
-                    self.seen.set(*group, true);
-                    self.overflown.set(*group, true);
-                }
+        if !self.tracked {
+            return self.add(sums, groups, None);
+        }
+        let empty = boolean(values, 1)?;
+        for (row, group) in groups.iter().enumerate() {
+            if sums.is_null(row) && !empty.value(row) {
+                self.seen.set(*group, true);
+                self.overflown.set(*group, true);
             }
         }
-        self.add(sums, groups, None)
+        self.add(sums, groups, Some(&BooleanArray::new(!empty.values(), None)))
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {

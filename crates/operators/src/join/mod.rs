@@ -4,11 +4,14 @@
 //!
 //! 1. brings the rows of both sides together by their keys,
 //! 2. matches the new left rows with the right rows at rest and keeps them,
-//! 3. matches the new right rows with the left rows at rest, the new ones among them, and keeps those that are still needed,
+//! 3. matches the new right rows with the left rows at rest, the new ones among them, and keeps those that are still needed
+//!    (a semi join begins with the right rows),
 //! 4. removes what the watermark has closed; rows of an outer side that nothing has matched are given out with nulls.
 //!
 //! A row at rest carries a flag that says whether anything has matched it, so that an outer row comes out once; a row of a semi
-//! join comes out at its first match and is kept no longer. Late rows are dropped first.
+//! join comes out at its first match and is kept no longer. Late rows are dropped first, and rows of a side that is not outer
+//! if a null keeps the condition from holding. Keys are equal when their bytes are: in a full outer join, as in Spark, null is
+//! equal to null.
 
 mod bounds;
 mod side;
@@ -23,7 +26,6 @@ use std::time::Instant;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
 };
-use arrow::buffer::NullBuffer;
 use arrow::compute::{take, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -55,8 +57,6 @@ pub struct JoinSpec {
     pub both: SchemaRef,
     /// Columns given out.
     pub output: SchemaRef,
-    /// For each key, whether null equals null.
-    pub null_safe_keys: Vec<bool>,
 }
 
 /// Which side new rows belong to.
@@ -85,8 +85,6 @@ struct Arrivals {
     plain: RowBuffer,
     /// Key bytes with a number.
     numbered: RowBuffer,
-    /// Rows that can match: those without nulls among their keys.
-    matchable: Option<NullBuffer>,
     /// Event time of the key that cleans up, if one does.
     key_times: Option<arrow::array::Int64Array>,
 }
@@ -132,11 +130,12 @@ impl StateJoinExec {
         let right = right.rows(output, &self.right, &self.spec.right.keys, &context).await?;
         let start = Instant::now();
         let mut given = Vec::new();
-        for placed in left {
-            self.arrive(New::Left, &placed, &mut given)?;
+        let (mut first, mut second) = ((New::Left, left), (New::Right, right));
+        if self.first() == New::Right {
+            std::mem::swap(&mut first, &mut second);
         }
-        for placed in right {
-            self.arrive(New::Right, &placed, &mut given)?;
+        for (side, rows) in [first, second] {
+            rows.iter().try_for_each(|placed| self.arrive(side, placed, &mut given))?;
         }
         Counters::add_time(&self.state.counters.updates_ns, start);
         let start = Instant::now();
@@ -146,6 +145,12 @@ impl StateJoinExec {
         }
         Counters::add_time(&self.state.counters.removals_ns, start);
         Ok(given)
+    }
+
+    /// The side whose new rows come first. In a semi join it is the right one, so that a left row that has a match already
+    /// need not be kept.
+    fn first(&self) -> New {
+        if self.spec.kind == JoinType::LeftSemi { New::Right } else { New::Left }
     }
 
     fn sides(&self, new: New) -> (&Side, &Side) {
@@ -170,12 +175,12 @@ impl StateJoinExec {
         let (own, _) = self.sides(new);
         let count = placed.rows.num_rows();
         let keys = own.key_columns(&placed.rows)?;
-        let matchable = self.without_nulls(&keys);
-        let can_match = |row: usize| matchable.as_ref().is_none_or(|m| m.is_valid(row));
+        let known = own.known(&keys, &placed.rows);
         let times = own.event_time.map(|column| event_times_us(placed.rows.column(column))).transpose()?;
         let late_until_us = self.state.watermarks().late_ms.saturating_mul(1000);
         let is_late = |row: usize| times.as_ref().is_some_and(|t| t.is_valid(row) && t.value(row) <= late_until_us);
-        let wanted: Vec<u32> = (0..count as u32).filter(|r| !own.drops_null_keys || can_match(*r as usize)).collect();
+        let is_known = |row: usize| known.as_ref().is_none_or(|known| known.is_valid(row));
+        let wanted: Vec<u32> = (0..count as u32).filter(|r| is_known(*r as usize)).collect();
         let (late, in_time): (Vec<u32>, Vec<u32>) = wanted.into_iter().partition(|r| is_late(*r as usize));
         Counters::add(&self.state.counters.late, late.len());
         let passes = self.passing(own, &placed.rows)?;
@@ -191,19 +196,12 @@ impl StateJoinExec {
         let indices = UInt32Array::from(kept);
         let rows = take_record_batch(&placed.rows, &indices)?;
         let keys: Vec<ArrayRef> = keys.iter().map(|k| Ok(take(k, &indices, None)?)).collect::<Result<_>>()?;
-        let matchable = self.without_nulls(&keys);
         let key_times = match own.cleanup {
             Cleanup::Key(key) => keys.get(key).map(event_times_us).transpose()?,
             _ => None,
         };
         let (plain, numbered) = own.encode_keys(&keys, rows.num_rows())?;
-        Ok(Some(Arrivals { rows, partitions, plain, numbered, matchable, key_times }))
-    }
-
-    /// Rows whose keys hold no null that keeps them from matching.
-    fn without_nulls(&self, keys: &[ArrayRef]) -> Option<NullBuffer> {
-        let strict = keys.iter().zip(&self.spec.null_safe_keys).filter(|(_, null_safe)| !**null_safe);
-        strict.fold(None, |all, (key, _)| NullBuffer::union(all.as_ref(), key.logical_nulls().as_ref()))
+        Ok(Some(Arrivals { rows, partitions, plain, numbered, key_times }))
     }
 
     /// Which rows pass the conditions that concern their side only.
@@ -221,9 +219,6 @@ impl StateJoinExec {
     fn candidates(&self, other: &Side, arrivals: &Arrivals) -> Result<Candidates> {
         let mut found = Candidates::default();
         for row in 0..arrivals.rows.num_rows() {
-            if arrivals.matchable.as_ref().is_some_and(|m| m.is_null(row)) {
-                continue;
-            }
             let (plain, numbered) = (arrivals.plain.row(row), arrivals.numbered.row(row));
             let visit = |partition: &mut crate::stores::Partition| {
                 other.visit(partition, plain, numbered, |stored| {
@@ -319,10 +314,9 @@ impl StateJoinExec {
         let semi = self.spec.kind == JoinType::LeftSemi;
         let mut added = 0;
         for (row, matched) in has_match.into_iter().enumerate() {
-            let wanted = match new {
-                New::Left => !(semi && matched),
-                New::Right => !closed[row] || (own.outer && !matched),
-            };
+            // The rows of the first side are needed until those of the second have come, even if the watermark closes them.
+            let wanted = !(semi && new == New::Left && matched)
+                && (new == self.first() || !closed[row] || (own.outer && !matched));
             if wanted {
                 let (plain, numbered) = (arrivals.plain.row(row), arrivals.numbered.row(row));
                 let append = |p: &mut crate::stores::Partition| own.append(p, plain, numbered, values.row(row));

@@ -6,7 +6,8 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 use datafusion::common::Result;
 use datafusion::physical_plan::PhysicalExpr;
@@ -36,8 +37,9 @@ pub struct Side {
     pub cleanup: Cleanup,
     /// Rows are given out with nulls if nothing has matched them.
     pub outer: bool,
-    /// Rows with a null among their keys are dropped, since they can never match and are not given out.
-    pub drops_null_keys: bool,
+    /// Rows with a null among their keys or in one of these columns are dropped, since they can never match and are not given
+    /// out; none for an outer side.
+    needed: Option<Vec<usize>>,
     /// Position of its count store among the operator's stores; its row store follows.
     stores: usize,
     plain_keys: RowEncoder,
@@ -79,7 +81,7 @@ impl Side {
         event_time: Option<usize>,
         cleanup: Cleanup,
         outer: bool,
-        drops_null_keys: bool,
+        needed: Option<Vec<usize>>,
         stores: usize,
     ) -> Result<Self> {
         let key_types = keys.iter().map(|k| k.data_type(&schema)).collect::<Result<Vec<_>>>()?;
@@ -98,7 +100,7 @@ impl Side {
             event_time,
             cleanup,
             outer,
-            drops_null_keys,
+            needed,
             stores,
         })
     }
@@ -124,6 +126,15 @@ impl Side {
             store(names[0], fields(key()), fields([("value", DataType::Int64)]), Expiry::Never, false),
             store(names[1], fields(key().chain([("index", DataType::Int64)])), value, expiry, true),
         ]
+    }
+
+    /// Which rows hold all values without which they can never match; none if no row is in question.
+    pub fn known(&self, keys: &[ArrayRef], rows: &RecordBatch) -> Option<NullBuffer> {
+        let needed = self.needed.as_ref()?;
+        let columns = needed.iter().filter_map(|index| rows.columns().get(*index));
+        keys.iter()
+            .chain(columns)
+            .fold(None, |all, column| NullBuffer::union(all.as_ref(), column.logical_nulls().as_ref()))
     }
 
     /// Key columns of rows in canonical form.

@@ -1,10 +1,14 @@
 //! Joins.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
+use datafusion::catalog::TableProvider;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{JoinConstraint, JoinType, NullEquality};
-use datafusion::logical_expr::{Expr, Join, LogicalPlan};
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::logical_expr::{Expr, Join, LogicalPlan, TableScan};
 use millstream_formats::condition::SparkError;
 use millstream_functions::Typed;
 
@@ -13,13 +17,54 @@ use super::rel::{Rel, new_attribute, planner_error, sink_nodes};
 use super::scope::Scope;
 use super::{Analyzer, errors};
 use crate::ir::{self, JoinKind, Relation};
-use crate::resolved::Attribute;
+use crate::resolved::{Attribute, StreamTable};
+
+/// The right side of a join, with streams of its own: what the left side reads too is read once more, as in Spark, where a
+/// relation that is joined with itself becomes two.
+fn read_apart(left: &Rel, right: Rel) -> Result<Rel, SparkError> {
+    if !left.streaming || !right.streaming {
+        return Ok(right);
+    }
+    let mut known = HashSet::new();
+    each_stream(&left.plan, |table| {
+        known.insert(table.id);
+    });
+    let mut renewed: HashMap<u64, Arc<StreamTable>> = HashMap::new();
+    let plan = right.plan.clone().transform_down(|node| {
+        let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
+        let Some(table) = stream_table(&scan).filter(|table| known.contains(&table.id)) else {
+            return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+        };
+        let again = renewed.entry(table.id).or_insert_with(|| Arc::new(table.again()));
+        let source = provider_as_source(Arc::clone(again) as Arc<dyn TableProvider>);
+        Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))
+    });
+    Ok(Rel { plan: plan.map_err(planner_error)?.data, ..right })
+}
+
+fn each_stream(plan: &LogicalPlan, mut visit: impl FnMut(&StreamTable)) {
+    // The closure never fails.
+    let _ = plan.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(table) = stream_table(scan)
+        {
+            visit(&table);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+}
+
+fn stream_table(scan: &TableScan) -> Option<Arc<StreamTable>> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    let any: Arc<dyn std::any::Any + Send + Sync> = provider;
+    any.downcast::<StreamTable>().ok()
+}
 
 impl Analyzer<'_> {
     /// A join.
     pub fn join(&self, join: &ir::Join) -> Result<Rel, SparkError> {
         let left = self.relation(&join.left)?;
-        let right = self.relation(&join.right)?;
+        let right = read_apart(&left, self.relation(&join.right)?)?;
         if join.natural {
             let shared: Vec<String> = left
                 .output

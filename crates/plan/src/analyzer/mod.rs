@@ -119,7 +119,10 @@ impl<'a> Analyzer<'a> {
 
     /// Resolves a relation.
     pub(crate) fn relation(&self, relation: &Relation) -> Result<Rel, SparkError> {
-        let rel = with_stack(|| self.operator(&relation.op))?;
+        let rel = with_stack(|| match relation.op.as_ref() {
+            RelationOp::DataSource(read) => self.data_source(read, relation.plan_id),
+            op => self.operator(op),
+        })?;
         rel.output.iter().chain(&rel.hidden).for_each(|a| self.name_column(&a.column, &a.name));
         Ok(rel.named(relation.plan_id))
     }
@@ -143,7 +146,7 @@ impl<'a> Analyzer<'a> {
         match op {
             RelationOp::OneRow => source::one_row(),
             RelationOp::Table { name, options, streaming } => self.table(name, options, *streaming),
-            RelationOp::DataSource(read) => self.data_source(read),
+            RelationOp::DataSource(read) => self.data_source(read, None),
             RelationOp::Local { batches, schema } => source::local(batches, schema),
             RelationOp::Values(rows) => self.values(rows),
             RelationOp::Range { start, end, step, .. } => source::range(*start, *end, *step),
@@ -163,6 +166,7 @@ impl<'a> Analyzer<'a> {
             RelationOp::Offset { input, offset } => self.offset(input, offset),
             RelationOp::Tail { input, limit } => self.tail(input, *limit),
             RelationOp::Aggregate(aggregate) => self.aggregate(aggregate),
+            RelationOp::Distinct { input } => self.distinct(input),
             RelationOp::Deduplicate { input, columns, within_watermark } => {
                 self.deduplicate(input, columns, *within_watermark)
             }

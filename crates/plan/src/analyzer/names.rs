@@ -114,6 +114,7 @@ fn default_arguments(lower: &str, given: usize) -> &'static [&'static str] {
         ("lag" | "lead", 1) => &["1", "NULL"],
         ("lag" | "lead", 2) | ("listagg" | "string_agg", 1) => &["NULL"],
         ("percentile", 2) => &["1"],
+        ("percentile_approx" | "approx_percentile", 2) => &["10000"],
         ("sentences", 1) => &["", ""],
         ("sentences", 2) => &[""],
         ("mask", 1) => &["X", "x", "n", "NULL"],
@@ -129,7 +130,8 @@ fn default_arguments(lower: &str, given: usize) -> &'static [&'static str] {
 fn shows_first_argument_only(lower: &str) -> bool {
     matches!(
         lower,
-        "first"
+        "approx_count_distinct"
+            | "first"
             | "first_value"
             | "last"
             | "last_value"

@@ -126,8 +126,8 @@ impl Analyzer<'_> {
     }
 
     /// A data source.
-    pub fn data_source(&self, read: &DataSourceRead) -> Result<Rel, SparkError> {
-        self.open(self.catalog.data_source(read)?, &[])
+    pub fn data_source(&self, read: &DataSourceRead, plan_id: Option<i64>) -> Result<Rel, SparkError> {
+        self.open(self.catalog.data_source(read, plan_id)?, &[])
     }
 
     /// An answer of the catalog.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::Column;
-use datafusion::logical_expr::{Distinct, DistinctOn, Extension, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Distinct, DistinctOn, Expr, Extension, LogicalPlan};
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_functions::datetime::interval;
 
@@ -63,7 +63,22 @@ impl Analyzer<'_> {
 
     /// The first row of each key.
     pub fn deduplicate(&self, input: &Relation, columns: &[String], within_watermark: bool) -> Result<Rel, SparkError> {
+        self.deduplicated(self.relation(input)?, columns, within_watermark)
+    }
+
+    /// `SELECT DISTINCT`.
+    pub fn distinct(&self, input: &Relation) -> Result<Rel, SparkError> {
         let rel = self.relation(input)?;
+        if !rel.streaming {
+            return self.deduplicated(rel, &[], false);
+        }
+        let mut seen = HashSet::new();
+        let keys: Vec<Expr> = rel.output.iter().filter(|a| seen.insert(&a.column)).map(|a| column(&a.column)).collect();
+        let grouped = Aggregate::try_new(Arc::new(rel.plan.clone()), keys, Vec::new()).map_err(planner_error)?;
+        Ok(Rel { plan: LogicalPlan::Aggregate(grouped), hidden: Vec::new(), ..rel })
+    }
+
+    fn deduplicated(&self, rel: Rel, columns: &[String], within_watermark: bool) -> Result<Rel, SparkError> {
         let names: Vec<String> =
             if columns.is_empty() { rel.output.iter().map(|a| a.name.clone()).collect() } else { columns.to_vec() };
         let mut keys: Vec<Column> = Vec::with_capacity(names.len());

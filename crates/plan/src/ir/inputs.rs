@@ -32,6 +32,7 @@ impl Relation {
             | RelationOp::Limit { input, .. }
             | RelationOp::Offset { input, .. }
             | RelationOp::Tail { input, .. }
+            | RelationOp::Distinct { input }
             | RelationOp::Deduplicate { input, .. }
             | RelationOp::SubqueryAlias { input, .. }
             | RelationOp::LateralView { input, .. }

@@ -137,7 +137,12 @@ pub enum RelationOp {
     },
     /// `GROUP BY`.
     Aggregate(Aggregate),
-    /// `SELECT DISTINCT`, `dropDuplicates`, `dropDuplicatesWithinWatermark`.
+    /// `SELECT DISTINCT`: over a stream an aggregation, not a deduplication.
+    Distinct {
+        /// Input.
+        input: Relation,
+    },
+    /// `dropDuplicates`, `dropDuplicatesWithinWatermark`.
     Deduplicate {
         /// Input.
         input: Relation,

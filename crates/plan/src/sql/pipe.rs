@@ -51,7 +51,7 @@ impl Parser<'_> {
         if !distinct {
             return Ok(relation);
         }
-        Ok(RelationOp::Deduplicate { input: relation, columns: Vec::new(), within_watermark: false }.into())
+        Ok(RelationOp::Distinct { input: relation }.into())
     }
 
     /// `SET a = 1, b = a`: later ones see earlier ones.

@@ -180,7 +180,7 @@ impl Parser<'_> {
         }
         let mut relation = self.select_list(input, expressions)?;
         if distinct {
-            relation = RelationOp::Deduplicate { input: relation, columns: Vec::new(), within_watermark: false }.into();
+            relation = RelationOp::Distinct { input: relation }.into();
         }
         if self.is_window_clause_at(0) {
             self.window_clause()?;

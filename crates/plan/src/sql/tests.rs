@@ -327,7 +327,7 @@ fn clauses_wrap_in_the_order_in_which_they_take_effect() {
             RelationOp::Limit { input, .. } => ("limit", Some(input)),
             RelationOp::Offset { input, .. } => ("offset", Some(input)),
             RelationOp::Sort { input, .. } => ("sort", Some(input)),
-            RelationOp::Deduplicate { input, .. } => ("distinct", Some(input)),
+            RelationOp::Distinct { input } => ("distinct", Some(input)),
             RelationOp::Project { input, .. } => ("project", Some(input)),
             RelationOp::Filter { input, .. } => ("filter", Some(input)),
             _ => ("leaf", None),

@@ -93,27 +93,6 @@ fn check_two_streams(join: &Join, mode: OutputMode) -> Result<(), SparkError> {
     )))
 }
 
-/// Whether a condition compares event times by order, besides keys that are equal: matches may then come late.
-pub fn has_time_range(join: &Join) -> bool {
-    if !(is_streaming(&join.left) && is_streaming(&join.right)) {
-        return false;
-    }
-    let conditions = conditions(join);
-    let has_keys = !join.on.is_empty() || conditions.iter().any(|c| equal_sides(c).is_some());
-    has_keys
-        && conditions.iter().any(|c| match comparison(c) {
-            Some((op, l, r)) if op != "=" => [l, r].into_iter().any(|side| {
-                side.column_refs().into_iter().any(|column| {
-                    join.schema.field_from_column(column).is_ok_and(|f| has_event_time(f))
-                        || [join.left.schema(), join.right.schema()]
-                            .iter()
-                            .any(|s| s.field_from_column(column).is_ok_and(|f| has_event_time(f)))
-                })
-            }),
-            _ => false,
-        })
-}
-
 fn conditions(join: &Join) -> Vec<&Expr> {
     join.filter.iter().flat_map(split_conjunction).collect()
 }

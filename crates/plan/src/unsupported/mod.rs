@@ -11,6 +11,7 @@ mod streams;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ExprSchema, JoinType, NullEquality};
+use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, Window};
 use millstream_formats::condition::{ExceptionClass, SparkError};
 
@@ -191,9 +192,6 @@ fn check_aggregate(aggregate: &Aggregate) -> Result<(), SparkError> {
              instead.;",
         ));
     }
-    if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) {
-        return Err(legacy("Grouping Sets is not supported on streaming DataFrames/Datasets;"));
-    }
     Ok(())
 }
 
@@ -288,10 +286,7 @@ fn is_stateful(operator: &LogicalPlan) -> bool {
 }
 
 fn emits_late_rows(operator: &LogicalPlan, mode: OutputMode) -> bool {
-    match operator {
-        LogicalPlan::Join(join) => join::has_time_range(join),
-        _ => mode != OutputMode::Append && (is_streaming_aggregate(operator) || is_streaming_distinct(operator)),
-    }
+    mode != OutputMode::Append && (is_streaming_aggregate(operator) || is_streaming_distinct(operator))
 }
 
 fn is_streaming_aggregate(operator: &LogicalPlan) -> bool {
@@ -314,7 +309,7 @@ fn has_watermarked_key(operator: &LogicalPlan) -> bool {
                 Expr::Column(c) => schema.field_from_column(c).is_ok_and(|f| has_event_time(f)),
                 _ => false,
             };
-            aggregate.group_expr.iter().any(marked)
+            grouping_set_to_exprlist(&aggregate.group_expr).is_ok_and(|keys| keys.into_iter().any(marked))
         }
         LogicalPlan::Distinct(Distinct::All(input)) => input.schema().fields().iter().any(|f| has_event_time(f)),
         _ => node::<SessionAggregate>(operator).is_some_and(|a| {
