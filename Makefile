@@ -8,7 +8,8 @@ PYTHON ?= python3
 SHARED ?= ../shared
 BIN := .venv/bin
 
-.PHONY: build demo test lint conformance dstreams doctests bench bench-spark torture crashes spark-handover clean
+.PHONY: build demo test lint conformance dstreams doctests bench bench-spark torture crashes spark-handover \
+	spark-handover-cluster clean
 
 # A repeat with nothing changed takes seconds: pip and cargo find their work done.
 build: $(BIN)/maturin
@@ -69,9 +70,15 @@ bench-spark: build $(CACHE)/spark/bin/python
 	$(BIN)/python bench/micro_batch.py --spark $(CACHE)/spark/bin/python
 	$(BIN)/python bench/dstream_word_count.py --spark $(CACHE)/spark/bin/python
 
-# Queries handed from Millstream to the real Spark and back, from one checkpoint; needs Java 17.
+# Queries handed from Millstream to the real Spark and back, from one checkpoint; needs Java 17. Says what was compared.
 spark-handover: build $(CACHE)/spark/bin/python
-	$(BIN)/python python/handover/check.py --millstream $(BIN)/millstream --spark $(CACHE)/spark/bin/python
+	$(BIN)/python python/handover/check.py --millstream $(BIN)/millstream --spark $(CACHE)/spark/bin/python $(ARGS)
+
+# The same for one query of each kind of state, with a Spark standalone cluster of two workers on this machine.
+spark-handover-cluster: build $(CACHE)/spark/bin/python
+	$(BIN)/python python/handover/check.py --millstream $(BIN)/millstream --spark $(CACHE)/spark/bin/python --cluster \
+		--queries count,firsts_and_lasts,windows,sessions,distinct_in_time,distinct_within,limit,join_left,join_full,distinct_then_windows \
+		$(ARGS)
 
 $(CACHE)/spark/bin/python:
 	$(PYTHON) -m venv $(CACHE)/spark

@@ -9,7 +9,12 @@ from pathlib import Path
 
 START_SECONDS = 120
 WORKERS = 2
-DRIVER_SETTINGS = {"spark.cores.max": "2", "spark.executor.cores": "1", "spark.executor.memory": "512m"}
+EXECUTOR_SETTINGS = {
+    "spark.cores.max": "2",
+    "spark.executor.cores": "1",
+    "spark.executor.memory": "512m",
+    "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
 
 
 class Cluster:

@@ -19,17 +19,19 @@ class Query:
     build: Callable
     mode: str
     conf: dict = field(default_factory=dict)
+    opaque: bool = False
+    """Whether Spark itself writes state in an order that means nothing: only what comes out of it is compared."""
     changed: Query | None = None
 
 
 QUERIES: dict[str, Query] = {}
 
 
-def query(mode="append", **conf):
+def query(mode="append", opaque=False, **conf):
     """Declare a query; its settings are written without the leading ``spark.sql.`` and with ``_`` for each dot."""
 
     def add(build):
-        QUERIES[build.__name__] = Query(build, mode, {"spark.sql." + k.replace("_", "."): v for k, v in conf.items()})
+        QUERIES[build.__name__] = Query(build, mode, _settings(conf), opaque)
         return build
 
     return add
@@ -40,11 +42,15 @@ def changed(name, mode=None, **conf):
 
     def add(build):
         before = QUERIES[name]
-        after = Query(build, mode or before.mode, {"spark.sql." + k.replace("_", "."): v for k, v in conf.items()})
-        QUERIES[build.__name__] = Query(before.build, before.mode, before.conf, after)
+        after = Query(build, mode or before.mode, _settings(conf))
+        QUERIES[build.__name__] = Query(before.build, before.mode, before.conf, before.opaque, after)
         return build
 
     return add
+
+
+def _settings(conf):
+    return {"spark.sql." + key.replace("_", "."): value for key, value in conf.items()}
 
 
 # Aggregation.
@@ -134,7 +140,7 @@ def collections(s):
     return s.wide.groupBy("n").agg(*[F.expr(f) for f in functions])
 
 
-@query("update")
+@query("update", opaque=True)
 def quantiles(s):
     functions = ["percentile(d, 0.5)", "percentile(l, array(0.25, 0.75), 1)", "median(n)", "mode(s)", "mode(l, true)"]
     functions += ["percentile_cont(0.5) WITHIN GROUP (ORDER BY d)", "percentile_disc(0.5) WITHIN GROUP (ORDER BY l)"]
@@ -234,6 +240,11 @@ def windows_of_windows(s):
 
 
 @query()
+def windows_of_some_rows(s):
+    return s.late.where("lk <> 'c'").groupBy(F.window("lt", "10 seconds")).agg(F.sum("lv"))
+
+
+@query()
 def by_event_time(s):
     return s.late.groupBy("lt", "lk").agg(F.first("lv"))
 
@@ -295,7 +306,8 @@ def limit(s):
 
 @query()
 def limit_of_distinct(s):
-    return s.left.dropDuplicates(["lk"]).limit(4)
+    # Which rows these are depends on the order of partitions, which is nobody's promise.
+    return s.left.dropDuplicates(["lk"]).limit(4).select(F.lit(1))
 
 
 # Joins of streams.
@@ -343,6 +355,17 @@ def join_on_several(s):
 def join_on_expressions(s):
     keys = "upper(lk) = upper(rk) AND lv + 1 = rn + 1 AND rt >= lt AND rt <= lt + INTERVAL 20 SECONDS"
     return s.late.join(s.late_right, F.expr(keys)).selectExpr("lv * 2 AS twice", "rv + 1 AS more")
+
+
+@query()
+def join_on_null_keys(s):
+    return s.left.join(s.right, F.expr("lk <=> rk AND lv > 1")).select("lk", "lv", "rv")
+
+
+@query()
+def join_left_on_null_keys(s):
+    keys = "lk <=> rk AND rt BETWEEN lt - INTERVAL 5 SECONDS AND lt + INTERVAL 5 SECONDS"
+    return s.late.join(s.late_right, F.expr(keys), "leftOuter").select("lk", "lv", "rv")
 
 
 @query()

@@ -51,7 +51,14 @@ LEFT = [
         _left(29, "a", 1),
         _left(None, "a", 2, None),
     ],
-    [_left(31, "a", 1), _left(95, "c", 7), _left(33, "a", 3), _left(34, None, 4), _left(96, "c", 7)],
+    [
+        _left(31, "a", 1),
+        _left(95, "c", 7),
+        _left(33, "a", 3),
+        _left(34, None, 4),
+        _left(96, "c", 7),
+        _left(97, None, 8),
+    ],
 ]
 RIGHT = [
     [_right(0, "a", "1.50"), _right(13, "b", "2.25", 2), _right(5, None, "0.50", None), _right(2, "a", None, 7)],
