@@ -18,8 +18,11 @@ from pyspark import cloudpickle
 INLINE_BYTES = 128 * 1024
 """Blocks of up to this size travel in messages and stay in the memory of the driver."""
 
-CHUNK_ELEMENTS = 100_000
-"""A partition is serialised in pieces of at most this many elements, so that no piece is without bound."""
+PIECE_BYTES = 4 * 1024 * 1024
+"""A partition is serialised in pieces of about this size, whatever the size of its elements."""
+
+_FIRST_PIECE = 4096
+_MOST_IN_A_PIECE = 200_000
 
 _numbers = itertools.count()
 
@@ -68,6 +71,18 @@ def load(block: Block) -> Any:
 def elements(blocks: Iterable[Block]) -> Iterator[Any]:
     """Return the elements of blocks that each hold a list, one list in memory at a time."""
     return itertools.chain.from_iterable(map(load, blocks))
+
+
+class Pace:
+    """Says how many elements make a piece of about :data:`PIECE_BYTES`, by those that were serialised before."""
+
+    def __init__(self) -> None:
+        self.elements = _FIRST_PIECE
+
+    def took(self, elements: int, size: int) -> None:
+        """Take note of the bytes of so many elements."""
+        fitting = PIECE_BYTES * elements // max(size, 1)
+        self.elements = max(1, min(fitting, self.elements * 4, _MOST_IN_A_PIECE))
 
 
 class Store:

@@ -19,7 +19,6 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from millstream.jobs.blocks import CHUNK_ELEMENTS
 from millstream.jobs.inputs import Lines
 from millstream.jobs.pure import combine_stage
 
@@ -52,13 +51,13 @@ _ENDS = {
         "t = type(k)\n"
         "add[(hash(k) if t is str or t is int else portable_hash(k)) % g1]((k, v))\n"
         "c += 1\n"
-        "if c == chunk: g0.flush(); c = 0",
-        "return g0.flush()",
+        "if c >= g0.full: g0.flush(c); c = 0",
+        "return g0.flush(c)",
     ),
     "partition": (
         "c, add = 0, [b.append for b in g0.buckets]",
-        "k, v = x\nadd[g2(k) % g1]((k, v))\nc += 1\nif c == chunk: g0.flush(); c = 0",
-        "return g0.flush()",
+        "k, v = x\nadd[g2(k) % g1]((k, v))\nc += 1\nif c >= g0.full: g0.flush(c); c = 0",
+        "return g0.flush(c)",
     ),
 }
 """How an end of a run begins, what it does with ``x``, and what it gives back."""
@@ -93,7 +92,7 @@ def _stopped(error: StopIteration) -> Exception:
 def _loop(kinds: tuple[str, ...], end: str) -> Callable[..., Any]:
     from millstream.rdd.partitioner import portable_hash
 
-    names = {"stopped": _stopped, "portable_hash": portable_hash, "chunk": CHUNK_ELEMENTS}
+    names = {"stopped": _stopped, "portable_hash": portable_hash}
     exec(compile(source_of(kinds, end), "<stage>", "exec"), names)
     return names["stage"]  # type: ignore[return-value]
 

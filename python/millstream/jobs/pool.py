@@ -214,6 +214,9 @@ class Pool:
                 self._control.close()
             zygote, self._zygote = self._zygote, None
         if zygote is not None:
+            if not self._alive:
+                # It may still be importing; there is nobody to take with it.
+                zygote.kill()
             try:
                 zygote.wait(5)
             except subprocess.TimeoutExpired:

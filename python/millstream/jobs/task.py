@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from millstream.jobs import blocks, inputs, operators
-from millstream.jobs.blocks import CHUNK_ELEMENTS, Block, Store
+from millstream.jobs.blocks import Block, Pace, Store
 
 Description = tuple[Any, ...]
 
@@ -137,9 +137,11 @@ _BEST_BYTES = 1 << 16
 
 def _pieces(store: Store, elements: Iterable[Any], kind: str) -> Iterator[Block]:
     """Serialise elements in pieces of bounded length."""
-    iterator = iter(elements)
-    while piece := list(itertools.islice(iterator, CHUNK_ELEMENTS)):
-        yield from store.put_together([blocks.dumps(piece)], kind)
+    iterator, pace = iter(elements), Pace()
+    while piece := list(itertools.islice(iterator, pace.elements)):
+        data = blocks.dumps(piece)
+        pace.took(len(piece), len(data))
+        yield from store.put_together([data], kind)
 
 
 _SOURCES: dict[str, Callable[..., Iterable[Any]]] = {
@@ -168,15 +170,20 @@ class Buckets:
         self.buckets: list[list[Any]] = [[] for _ in range(count)]
         self._store = store
         self._blocks: list[list[Block]] = [[] for _ in range(count)]
+        self._pace = Pace()
+        self.full = self._pace.elements
+        """How many elements are to be collected before the next flush."""
 
-    def flush(self) -> list[list[Block]]:
-        """Serialise what was collected since the last time; return all blocks so far, by bucket."""
-        full = [(number, bucket) for number, bucket in enumerate(self.buckets) if bucket]
-        if full:
-            kept = self._store.put_together([blocks.dumps(bucket) for _, bucket in full], "shuffle")
-            for (number, bucket), block in zip(full, kept, strict=True):
+    def flush(self, collected: int) -> list[list[Block]]:
+        """Serialise the elements collected since the last time; return all blocks so far, by bucket."""
+        filled = [(number, bucket) for number, bucket in enumerate(self.buckets) if bucket]
+        if filled:
+            datas = [blocks.dumps(bucket) for _, bucket in filled]
+            for (number, bucket), block in zip(filled, self._store.put_together(datas, "shuffle"), strict=True):
                 self._blocks[number].append(block)
                 bucket.clear()
+            self._pace.took(collected, sum(map(len, datas)))
+            self.full = self._pace.elements
         return self._blocks
 
 
