@@ -17,6 +17,8 @@ from pyspark import accumulators
 from pyspark.accumulators import Accumulator, AccumulatorParam
 from pyspark.conf import SparkConf
 from pyspark.errors import PySparkRuntimeError
+from pyspark.profiler import BasicProfiler, MemoryProfiler, UDFBasicProfiler
+from pyspark.serializers import CloudPickleSerializer
 
 from millstream import dataframes, errors, settings
 from millstream.added_files import AddedFiles
@@ -29,6 +31,7 @@ from millstream.rdd.reading import Reading
 from millstream.status import StatusTracker
 from millstream.thread_properties import ThreadProperties
 
+_SERIALIZER = CloudPickleSerializer()
 _PROFILES = ("spark.python.profile", "spark.python.profile.memory")
 
 
@@ -55,13 +58,13 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         pyFiles: list[str] | None = None,
         environment: dict[str, Any] | None = None,
         batchSize: int = 0,
-        serializer: Any = None,
+        serializer: Any = _SERIALIZER,
         conf: SparkConf | None = None,
         gateway: Any = None,
         jsc: Any = None,
-        profiler_cls: Any = None,
-        udf_profiler_cls: Any = None,
-        memory_profiler_cls: Any = None,
+        profiler_cls: Any = BasicProfiler,
+        udf_profiler_cls: Any = UDFBasicProfiler,
+        memory_profiler_cls: Any = MemoryProfiler,
         *,
         _eager: bool = True,
     ) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import importlib
 import os
 import select
 import shutil
@@ -48,16 +49,23 @@ def main(arguments: list[str]) -> None:
     os._exit(0)
 
 
+# Not what imports NumPy: its threads do not pass a fork.
+_NEEDED = [
+    "millstream.jobs.worker",
+    "millstream.rdd",
+    "pyspark.accumulators",
+    "pyspark.resultiterable",
+    "pyspark.taskcontext",
+]
+
+
 def _import() -> None:
-    # PySpark's hooks for a client are for drivers; workers need the names of the RDD API.
+    # Workers need the names of the RDD API.
     from millstream import hooks
 
     hooks.install_in_worker()
-    import pyspark.join
-    import pyspark.rddsampler
-    import pyspark.resultiterable
-    import pyspark.statcounter
-    import pyspark.taskcontext  # noqa: F401
+    for name in _NEEDED:
+        importlib.import_module(name)
 
 
 def _serve(control: socket.socket, directory: str, workers: set[int]) -> bool:

@@ -12,6 +12,7 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 from millstream.jobs import lineage
+from millstream.rdd.partitioner import portable_hash
 
 if TYPE_CHECKING:
     from millstream.rdd.core import RDD
@@ -79,12 +80,10 @@ class Transformations:
         self,
         f: Callable[[Any], Any],
         numPartitions: int | None = None,
-        partitionFunc: Callable[[Any], int] | None = None,
+        partitionFunc: Callable[[Any], int] = portable_hash,
     ) -> RDD[Any]:
         """Group elements by what a function gives for them."""
-        from millstream.rdd.partitioner import portable_hash
-
-        return self.keyBy(f).groupByKey(numPartitions, partitionFunc or portable_hash)
+        return self.keyBy(f).groupByKey(numPartitions, partitionFunc)
 
     def pipe(self, command: str, env: dict[str, str] | None = None, checkCode: bool = False) -> RDD[str]:
         """Send each partition's elements as lines through a command; give the lines it writes.
