@@ -8,6 +8,7 @@
 //! what is on disk stays as a killed process would have left it. Queries on other directories go on.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -131,6 +132,45 @@ pub fn step(role: &str, action: &str, path: &Path) -> io::Result<()> {
     }
     let plans: Vec<Arc<Plan>> = PLANS.lock().iter().filter(|plan| path.starts_with(&plan.root)).cloned().collect();
     plans.iter().try_for_each(|plan| plan.step(role, action, path))
+}
+
+/// Copies to `left` what a power cut leaves below `dir`, at worst, after these steps: the files whose content, name and directories
+/// have been synced since they changed last.
+///
+/// # Errors
+/// If something cannot be read or copied.
+pub fn power_cut(dir: &Path, steps: &[Step], left: &Path) -> io::Result<()> {
+    let synced_after = |from: usize, action: &str, path: &Path| {
+        let is = |step: &Step| step.name.ends_with(action) && step.path == path || step.name == "filesystem::sync";
+        steps.iter().skip(from).any(is)
+    };
+    let named_after =
+        |from: usize, path: &Path| path.parent().is_some_and(|parent| synced_after(from, "::sync_dir", parent));
+    let last = |path: &Path, names: &[&str]| {
+        steps.iter().rposition(|step| step.path == path && names.iter().any(|name| step.name.ends_with(name)))
+    };
+    let mut pending = vec![dir.to_path_buf()];
+    while let Some(from) = pending.pop() {
+        for entry in fs::read_dir(from)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                let first = steps.iter().position(|step| step.path.starts_with(&path));
+                if first.is_some_and(|first| named_after(first, &path)) {
+                    pending.push(path);
+                }
+                continue;
+            }
+            // Files of data have their names from the beginning.
+            let named = last(&path, &["::rename", "::link", "data::create"]).is_some_and(|at| named_after(at, &path));
+            let content = last(&path, &["::write"]).is_none_or(|at| synced_after(at, "::sync", &path));
+            if named && content {
+                let to = left.join(path.strip_prefix(dir).unwrap_or(&path));
+                to.parent().map_or(Ok(()), fs::create_dir_all)?;
+                fs::copy(&path, to)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Plan {

@@ -6,6 +6,7 @@
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 
 use divan::Bencher;
@@ -92,11 +93,12 @@ fn word_count_from_a_socket(bencher: Bencher) {
 }
 
 /// The median time of a batch is in the output as the time of one item.
-#[divan::bench(args = [2, 200], sample_count = 5)]
-fn ten_rows_with_state(bencher: Bencher, partitions: u32) {
+#[divan::bench(args = [2, 200], consts = [false, true], sample_count = 5)]
+fn ten_rows_with_state<const FSYNC: bool>(bencher: Bencher, partitions: u32) {
     const BATCHES: i64 = 20;
     let session = local_session().unwrap();
     session.conf().set("spark.sql.shuffle.partitions", &partitions.to_string()).unwrap();
+    session.conf().set("spark.millstream.checkpoint.fsync", &FSYNC.to_string()).unwrap();
     let checkpoint = tempfile::tempdir().unwrap();
     let rows = session.read_stream().format("rate-micro-batch").option("rowsPerBatch", "10").load();
     let query = rows
@@ -119,4 +121,52 @@ fn ten_rows_with_state(bencher: Bencher, partitions: u32) {
         wait(begin + BATCHES);
     });
     query.stop();
+}
+
+/// A count by key over numbered rows, so many of them a batch.
+fn counts_by_key(session: &Arc<Session>, checkpoint: &Path, keys: u32, rows_per_batch: u32) -> Arc<StreamingQuery> {
+    let rows = session.read_stream().format("rate-micro-batch").option("rowsPerBatch", &rows_per_batch.to_string());
+    let query = rows.load().group_by([expr(&format!("(value * 7919) % {keys}"))]).count().write_stream();
+    let query = query.output_mode("update").format("noop");
+    query.option("checkpointLocation", checkpoint.to_str().unwrap()).start().unwrap()
+}
+
+/// A checkpoint with state of so many keys in two partitions.
+fn filled(keys: u32) -> (Arc<Session>, tempfile::TempDir) {
+    let session = local_session().unwrap();
+    session.conf().set("spark.sql.shuffle.partitions", "2").unwrap();
+    let checkpoint = tempfile::tempdir().unwrap();
+    let query = counts_by_key(&session, checkpoint.path(), keys, keys);
+    wait_for(&query, 0);
+    query.stop();
+    (session, checkpoint)
+}
+
+fn wait_for(query: &StreamingQuery, batch: i64) {
+    while query.last_progress().is_none_or(|p| p.batch_id < batch) {
+        std::thread::yield_now();
+    }
+}
+
+/// Batches that change 100 keys each, beside how many others there are.
+#[divan::bench(args = [1_000, 1_000_000], sample_count = 10)]
+fn a_hundred_keys_of(bencher: Bencher, keys: u32) {
+    const BATCHES: i64 = 20;
+    let (session, checkpoint) = filled(keys);
+    let query = counts_by_key(&session, checkpoint.path(), keys, 100);
+    let last = || query.last_progress().map_or(0, |p| p.batch_id);
+    wait_for(&query, 10);
+    bencher.counter(ItemsCount::new(BATCHES as usize)).bench_local(|| wait_for(&query, last() + BATCHES));
+    query.stop();
+}
+
+/// From the start to the first batch of a query whose state is on disk.
+#[divan::bench(args = [1_000, 1_000_000], sample_count = 5, sample_size = 1)]
+fn restart_with_keys(bencher: Bencher, keys: u32) {
+    let (session, checkpoint) = filled(keys);
+    bencher.bench_local(|| {
+        let query = counts_by_key(&session, checkpoint.path(), keys, 100);
+        wait_for(&query, 0);
+        query.stop();
+    });
 }

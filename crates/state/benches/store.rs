@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use divan::Bencher;
-use millstream_state::{StateStore, StoreLocation, StoreOptions};
+use millstream_state::{StateMemory, StateStore, StoreLocation, StoreOptions};
 
 fn main() {
     divan::main();
@@ -36,7 +36,7 @@ fn filled(dir: &std::path::Path, partition: usize, keys: u64) -> StateStore {
 }
 
 /// Updates in place of keys in no order, and their undoing.
-#[divan::bench(args = [1_000, 1_000_000], sample_count = 300)]
+#[divan::bench(args = [1_000, 1_000_000, 5_000_000], sample_count = 100)]
 fn update_and_abort(bencher: Bencher, keys: u64) {
     const UPDATES: u64 = 10_000;
     let dir = tempfile::tempdir().unwrap();
@@ -69,11 +69,37 @@ fn get(bencher: Bencher, keys: u64) {
     });
 }
 
+/// As [`update_and_abort`], everything beyond the limit of memory.
+#[divan::bench(args = [1_000_000, 5_000_000], sample_count = 100)]
+fn update_and_abort_in_scratch_space(bencher: Bencher, keys: u64) {
+    const UPDATES: u64 = 10_000;
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions { memory: StateMemory::limited(0, dir.path()), ..StoreOptions::default() };
+    let mut store = StateStore::open(StoreLocation::new(dir.path(), 0, 0, "default"), options);
+    (0..keys).for_each(|number| store.put(&key(number), &value(0)).unwrap());
+    store.commit().unwrap();
+    let mut number = 0u64;
+    bencher.counter(divan::counter::ItemsCount::new(UPDATES)).bench_local(|| {
+        for _ in 0..UPDATES {
+            number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let (found, _) = store.upsert(&key(number % keys), &value(0)).unwrap();
+            found[8] = found[8].wrapping_add(1);
+        }
+        store.abort();
+    });
+}
+
 /// One batch that changes 100 keys, its delta included.
-#[divan::bench(args = [1_000, 1_000_000], sample_count = 200)]
-fn commit_100_changes(bencher: Bencher, keys: u64) {
+#[divan::bench(args = [1_000, 1_000_000], consts = [false, true], sample_count = 200)]
+fn commit_100_changes<const FSYNC: bool>(bencher: Bencher, keys: u64) {
     let dir = tempfile::tempdir().unwrap();
     let mut store = filled(dir.path(), 0, keys);
+    if FSYNC {
+        let options = StoreOptions { fsync: true, ..StoreOptions::default() };
+        let location = store.location().clone();
+        store = StateStore::open(location, options);
+        store.load(1).unwrap();
+    }
     let mut batch = 0u64;
     bencher.bench_local(|| {
         batch += 1;

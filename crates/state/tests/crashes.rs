@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{DataType, Field, Fields};
-use millstream_formats::faults::{Fault, FaultPlan, STEPS, Step};
+use millstream_formats::faults::{Fault, FaultPlan, STEPS, Step, power_cut};
 use millstream_formats::filelog::{FileLogOptions, SourceFile, SourceFileLog};
 use millstream_formats::log::{CommitLog, CommitRecord, OffsetLog, OffsetRecord, query_id};
 use millstream_formats::row::{RowBuffer, RowEncoder};
@@ -162,39 +162,6 @@ fn all_steps() -> BTreeMap<String, usize> {
     steps
 }
 
-/// What a power cut leaves: files whose content, name and directories have been synced since they changed last.
-fn power_cut(dir: &Path, steps: &[Step], left: &Path) {
-    let synced_after = |from: usize, name: &str, path: &Path| {
-        let is = |step: &Step| step.name.ends_with(name) && step.path == path || step.name == "filesystem::sync";
-        steps.iter().skip(from).any(is)
-    };
-    let last = |path: &Path, what: &[&str]| {
-        let changed = |step: &Step| step.path == path && what.iter().any(|name| step.name.ends_with(name));
-        steps.iter().rposition(changed)
-    };
-    let named = |path: &Path, from: usize| synced_after(from, "::sync_dir", path.parent().unwrap());
-    let mut pending = vec![dir.to_path_buf()];
-    while let Some(from) = pending.pop() {
-        for entry in fs::read_dir(from).unwrap().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                let first = steps.iter().position(|step| step.path.starts_with(&path)).unwrap_or(0);
-                if named(&path, first) {
-                    pending.push(path);
-                }
-                continue;
-            }
-            let linked = last(&path, &["::rename", "::link"]);
-            let content = last(&path, &["::write"]).is_none_or(|at| synced_after(at, "::sync", &path));
-            if linked.is_some_and(|at| content && named(&path, at)) {
-                let to = left.join(path.strip_prefix(dir).unwrap());
-                fs::create_dir_all(to.parent().unwrap()).unwrap();
-                fs::copy(&path, to).unwrap();
-            }
-        }
-    }
-}
-
 /// The newest batch in the commit log of a checkpoint.
 fn committed(dir: &Path) -> Option<i64> {
     fs::read_dir(dir.join("commits")).ok()?.flatten().filter_map(|f| f.file_name().to_str()?.parse().ok()).max()
@@ -219,7 +186,7 @@ fn a_checkpoint_survives_a_crash_or_a_power_cut_anywhere_and_another_while_it_re
     for (step, hit) in steps.iter().flat_map(|(step, hits)| (1..=*hits).map(move |hit| (step, hit))) {
         let (crashed, cut) = (scratch(), scratch());
         let before = run_until(crashed.path(), step, hit).unwrap();
-        power_cut(crashed.path(), &before, cut.path());
+        power_cut(crashed.path(), &before, cut.path()).unwrap();
         if let Some(acknowledged) = before.iter().filter(|step| step.name == "commits::sync_dir").count().checked_sub(2)
         {
             // The first names the directory in its parent, the last was not seen to end.
