@@ -151,5 +151,8 @@ class StreamingCheckpoint:
     def restore(self, datasets: object, settings: dict[str, str]) -> StreamingGraph:
         """Return a graph that goes on from here once the same streams were added."""
 
+def streaming_calls() -> int:
+    """Return how many calls by threads of graphs have not come back; the interpreter must not end before."""
+
 def read_streaming_checkpoint(directory: str) -> StreamingCheckpoint | None:
     """Read the newest checkpoint in a directory, if there is one."""

@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 import threading
+from typing import NoReturn
 
 from millstream import hooks
 from millstream._native import Server
@@ -29,14 +30,29 @@ class EmbeddedEngine:
         _set_environment(f"sc://localhost:{self._server.port}/;token={token}")
         hooks.install()
 
-    def finish(self) -> None:
-        """Stop what would outlive the program: its queries, and the threads that run its listeners.
+    def finish(self) -> bool:
+        """Stop what would outlive the program: its queries, its streams, and the threads that run its listeners.
 
-        Threads that the program itself has started are waited for first, as Python does.
+        Threads that the program itself has started are waited for first, as Python does. Return whether the interpreter
+        may end: not while a function of the program runs on a thread of a stream, see :func:`end_process`.
         """
         for thread in _threads_of_the_program():
             thread.join()
+        streaming = sys.modules.get("millstream.streaming.context")
+        quiet = streaming is None or streaming.end_streams(STOP_SECONDS)
         self._server.stop_queries(STOP_SECONDS)
+        return quiet
+
+
+def end_process(code: object) -> NoReturn:
+    """End the process with this argument of ``sys.exit``, whatever still runs in it."""
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit((code or 0) & 0xFF)
 
 
 def _set_environment(remote: str) -> None:

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from millstream import program
-from millstream.embedded import start_or_exit
+from millstream.embedded import end_process, start_or_exit
 
 
 def run(script: str, args: list[str], port: int = 0, warehouse: str | None = None) -> int:
@@ -20,10 +20,12 @@ def run(script: str, args: list[str], port: int = 0, warehouse: str | None = Non
     # As Python since 3.9: frames and `__file__` name the whole path.
     script = os.path.abspath(script)
     program.flush_lines()
+    code = 0
     try:
         program.execute(script)
-    except SystemExit:
-        engine.finish()
+    except SystemExit as end:
+        if not engine.finish():
+            end_process(end.code)
         raise
     except KeyboardInterrupt as interrupt:
         program.report(interrupt, script)
@@ -31,10 +33,10 @@ def run(script: str, args: list[str], port: int = 0, warehouse: str | None = Non
         _end_by_interrupt()
     except BaseException as error:
         program.report(error, script)
-        engine.finish()
-        return 1
-    engine.finish()
-    return 0
+        code = 1
+    if not engine.finish():
+        end_process(code)
+    return code
 
 
 def _end_by_interrupt() -> None:

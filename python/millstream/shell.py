@@ -13,7 +13,7 @@ import sys
 import types
 
 from millstream._native import __version__
-from millstream.embedded import start_or_exit
+from millstream.embedded import end_process, start_or_exit
 from millstream.program import flush_lines
 
 HISTORY = os.path.join(os.path.expanduser("~"), ".millstream_history")
@@ -44,7 +44,9 @@ def shell(port: int = 0, warehouse: str | None = None) -> int:
         else:
             run_piped(console)
     finally:
-        engine.finish()
+        quiet = engine.finish()
+    if not quiet:
+        end_process(0)
     return 0
 
 

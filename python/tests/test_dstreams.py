@@ -95,6 +95,31 @@ def test_a_program_that_ends_without_stopping_leaves_nothing_behind(millstream, 
     _wait_until_gone(family)
 
 
+SLOW = """
+import sys, time
+from pyspark import SparkContext
+from pyspark.streaming import StreamingContext
+
+ssc = StreamingContext(SparkContext("local[1]", "slow"), 0.2)
+def slow(rdd):
+    print("begun")
+    time.sleep(600)
+ssc.queueStream([[1]]).foreachRDD(slow)
+ssc.start()
+for line in sys.stdin:
+    sys.exit(3)
+"""
+
+
+def test_a_program_ends_although_an_output_does_not_come_back(millstream, script):
+    read, write = os.pipe()
+    running = millstream("run", script(SLOW), stdin=read)
+    running.wait_for("begun")
+    os.write(write, b"\n")
+    code, _, err = running.finish()
+    assert code == 3 and "abort" not in err.lower(), err
+
+
 def test_the_shell_has_the_one_spark_context(millstream, tmp_path):
     program = tmp_path / "typed.py"
     program.write_text(

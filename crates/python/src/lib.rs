@@ -29,6 +29,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<streaming::StreamingCheckpoint>()?;
     module.add_class::<streaming::StreamingGraph>()?;
     module.add_function(wrap_pyfunction!(streaming::read_streaming_checkpoint, module)?)?;
+    module.add_function(wrap_pyfunction!(streaming_datasets::streaming_calls, module)?)?;
     module.add_function(wrap_pyfunction!(checkpoint::checkpoint_summary, module)?)?;
     module.add_function(wrap_pyfunction!(checkpoint::checkpoint_rows, module)?)?;
     module.add_function(wrap_pyfunction!(checkpoint::checkpoint_verify, module)?)?;

@@ -15,7 +15,7 @@ use millstream_dstream::{
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::streaming_datasets::{Level, PyDatasets, Rdd, exception_of, level_of, raised};
+use crate::streaming_datasets::{Level, PyDatasets, Rdd, exception_of, level_of, raised, with_python};
 use crate::streaming_events::PyListener;
 
 /// How long a wait goes on before Ctrl-C is looked for.
@@ -29,7 +29,7 @@ struct Function(Py<PyAny>);
 
 impl Function {
     fn call(&self, time: Time, rdds: &[Option<Rdd>]) -> Result<Option<Rdd>, StreamError> {
-        Python::attach(|py| {
+        with_python(|py| {
             let mut arguments = vec![time.as_ms().into_pyobject(py)?.into_any()];
             arguments.extend(rdds.iter().map(|rdd| match rdd {
                 Some(rdd) => rdd.bind(py).clone(),

@@ -7,6 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millstream_dstream::{Datasets, StorageLevel, StreamError, TextBlock};
 use pyo3::prelude::*;
@@ -17,6 +18,28 @@ pub(crate) type Rdd = Arc<Py<PyAny>>;
 
 /// A storage level as plain values: disk, memory, off heap, deserialized, replication.
 pub(crate) type Level = (bool, bool, bool, bool, u32);
+
+/// Calls of Python by threads of graphs that have not come back.
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+/// Calls Python from a thread of a graph.
+pub(crate) fn with_python<T>(call: impl FnOnce(Python<'_>) -> T) -> T {
+    struct Call;
+    impl Drop for Call {
+        fn drop(&mut self) {
+            CALLS.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    CALLS.fetch_add(1, Ordering::SeqCst);
+    let _call = Call;
+    Python::attach(call)
+}
+
+/// How many calls of Python by threads of graphs have not come back. The interpreter must not end while there are any.
+#[pyfunction]
+pub(crate) fn streaming_calls() -> usize {
+    CALLS.load(Ordering::SeqCst)
+}
 
 /// The engine that computes RDDs.
 pub(crate) struct PyDatasets {
@@ -30,12 +53,12 @@ impl PyDatasets {
     }
 
     fn give(&self, call: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<Py<PyAny>>) -> Result<Rdd, StreamError> {
-        Python::attach(|py| call(self.engine.bind(py))).map(Arc::new).map_err(raised)
+        with_python(|py| call(self.engine.bind(py))).map(Arc::new).map_err(raised)
     }
 
     /// For what may fail without harm to the batch.
     fn try_to(&self, what: &str, call: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<()>) {
-        if let Err(error) = Python::attach(|py| call(self.engine.bind(py))) {
+        if let Err(error) = with_python(|py| call(self.engine.bind(py))) {
             tracing::warn!(%error, "{what}");
         }
     }
@@ -83,8 +106,7 @@ impl Datasets for PyDatasets {
     }
 
     fn save(&self, dataset: &Rdd, dir: &Path) -> Result<(), StreamError> {
-        Python::attach(|py| self.engine.bind(py).call_method1("save", (dataset.bind(py), dir)).map(drop))
-            .map_err(raised)
+        with_python(|py| self.engine.bind(py).call_method1("save", (dataset.bind(py), dir)).map(drop)).map_err(raised)
     }
 
     fn load(&self, dir: &Path) -> Result<Rdd, StreamError> {

@@ -6,12 +6,14 @@ use millstream_dstream::{BatchInfo, Event, InputInfo, Listener, OutputInfo, Rece
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::streaming_datasets::with_python;
+
 /// A callable that is given each event.
 pub(crate) struct PyListener(pub(crate) Py<PyAny>);
 
 impl Listener for PyListener {
     fn on_event(&self, event: &Event) {
-        Python::attach(|py| {
+        with_python(|py| {
             let told = facts_of(py, event).and_then(|told| match told {
                 Some((method, facts)) => self.0.bind(py).call1((method, facts)).map(drop),
                 None => Ok(()),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import threading
+import time
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -166,7 +168,26 @@ class StreamingContext:
     def _stop_at_exit(self) -> None:
         graceful = self._sc.getConf().get("spark.streaming.stopGracefullyOnShutdown", "false")
         with contextlib.suppress(Exception):
-            self._graph.stop(graceful == "true")
+            self._stop_graph(graceful == "true")
+
+    def _stop_graph(self, gracefully: bool) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            self._graph.stop(gracefully)
+            return
+        failures: list[BaseException] = []
+
+        def stop() -> None:
+            try:
+                self._graph.stop(gracefully)
+            except BaseException as error:
+                failures.append(error)
+
+        # On a thread of its own, so that Ctrl-C ends the wait for batches that take long.
+        thread = threading.Thread(target=stop, name="stop-streaming", daemon=True)
+        thread.start()
+        thread.join()
+        if failures:
+            raise failures[0]
 
     def awaitTermination(self, timeout: int | None = None) -> None:
         """Wait until the context is stopped; an error of a batch is raised.
@@ -204,7 +225,7 @@ class StreamingContext:
             Whether all that was received is processed first.
         """
         with raised_by("stop"):
-            self._graph.stop(bool(stopGraceFully))
+            self._stop_graph(bool(stopGraceFully))
         StreamingContext._activeContext = None
         atexit.unregister(self._stop_at_exit)
         if stopSparkContext:
@@ -340,6 +361,20 @@ class StreamingContext:
     def addStreamingListener(self, streamingListener: StreamingListener) -> None:
         """Tell a listener of all events of this context from now on."""
         self._graph.add_listener(lambda method, facts: events.deliver(streamingListener, method, facts))
+
+
+def end_streams(seconds: float) -> bool:
+    """Stop the context that runs, as the program ends; return whether nothing of it calls Python any more.
+
+    A function that does not come back within this time cannot be ended, and the interpreter must not end before it.
+    """
+    active = StreamingContext.getActive()
+    if active is not None:
+        active._stop_at_exit()
+    deadline = time.monotonic() + seconds
+    while _native.streaming_calls() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not _native.streaming_calls()
 
 
 def _read_checkpoint(directory: str) -> tuple[_native.StreamingCheckpoint | None, Restored | None]:
