@@ -25,7 +25,11 @@ pub(crate) fn unreadable(location: &StoreLocation, kind: StateFileKind, error: F
     let sub_condition = match (&error, kind) {
         (FileError::Missing { .. }, StateFileKind::Delta) => "CANNOT_READ_DELTA_FILE_NOT_EXISTS",
         (FileError::Missing { .. }, StateFileKind::Snapshot) => "CANNOT_READ_MISSING_SNAPSHOT_FILE",
-        _ => return load("UNCATEGORIZED", &format!("{error}.")).with("fileToRead", file),
+        _ => {
+            let of_storage = error.is_of_storage();
+            let error = load("UNCATEGORIZED", &format!("{error}.")).with("fileToRead", file);
+            return if of_storage { error.of_storage() } else { error };
+        }
     };
     let what = if kind == StateFileKind::Delta { "delta" } else { "snapshot" };
     load(sub_condition, &format!("Error reading {what} file {file} of {location}: {file} does not exist."))

@@ -229,7 +229,9 @@ impl StateStore {
                 let reason = "it holds more than a store can address".to_string();
                 Err((kind, FileError::Unsupported { path, reason }))
             }
-            Some(Full::Scratch(error)) => Err((kind, FileError::io(&path, "hold in memory what is in", error))),
+            Some(Full::Scratch(error)) => {
+                Err((kind, FileError::Io { path, action: "find a place for", source: error }))
+            }
         }
     }
 

@@ -54,3 +54,31 @@ fn a_full_or_read_only_disk_ends_one_query_with_a_clear_error_and_a_restart_goes
     other.verify("copy", true).unwrap();
     going_on.stop();
 }
+
+#[test]
+fn state_beyond_the_limit_of_memory_gives_the_same_rows_and_is_reported() {
+    let (session, dir, scratch_dir) = (session(false), scratch(), scratch());
+    session.conf().set("spark.millstream.state.memoryLimit", "1k").unwrap();
+    session.conf().set("spark.local.dir", scratch_dir.path().to_str().unwrap()).unwrap();
+    let mut world = World::new(dir.path(), 11);
+    (0..5).for_each(|_| world.add_file(false));
+    world.close();
+    let query = start(&session, dir.path(), "totals", TriggerSpec::AvailableNow).unwrap();
+    query.await_termination(None).unwrap();
+    world.verify("totals", true).unwrap();
+    let progress = query.last_progress().unwrap();
+    assert_eq!(progress.operators.len(), 2);
+    for operator in &progress.operators {
+        let spilled = operator.custom.get("spilledSizeBytes").copied().unwrap_or(0);
+        assert!(spilled > 0 && operator.memory_bytes < 64 << 10, "{operator:?}");
+    }
+
+    // Without scratch space the query ends, and goes on when it has some.
+    session.conf().set("spark.local.dir", "/proc/none").unwrap();
+    world.add_file(true);
+    let error = drain(&session, dir.path(), "totals").unwrap_err().to_string();
+    assert!(error.contains("the scratch file /proc/none/.scratch-"), "{error}");
+    session.conf().set("spark.local.dir", scratch_dir.path().to_str().unwrap()).unwrap();
+    drain(&session, dir.path(), "totals").unwrap();
+    world.verify("totals", true).unwrap();
+}
