@@ -54,6 +54,7 @@ bench: build
 	$(BIN)/python bench/word_count.py
 	$(BIN)/python bench/micro_batch.py
 	$(BIN)/python bench/dstream_word_count.py
+	$(BIN)/python bench/rdd_word_count.py
 
 # Kills a process with three queries at random instants and checks what came out: make torture RUNS=1000 SEED=1.
 torture:
@@ -69,6 +70,7 @@ bench-spark: build $(CACHE)/spark/bin/python
 	$(BIN)/python bench/word_count.py --spark $(CACHE)/spark/bin/python
 	$(BIN)/python bench/micro_batch.py --spark $(CACHE)/spark/bin/python
 	$(BIN)/python bench/dstream_word_count.py --spark $(CACHE)/spark/bin/python
+	$(BIN)/python bench/rdd_word_count.py --spark $(CACHE)/spark/bin/python
 
 # Queries handed from Millstream to the real Spark and back, from one checkpoint; needs Java 17. Says what was compared.
 spark-handover: build $(CACHE)/spark/bin/python

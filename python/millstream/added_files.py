@@ -18,6 +18,7 @@ class AddedFiles:
 
     PACKAGE_EXTENSIONS: Any
     _engine: Any
+    _live: Any
 
     def _begin_files(self) -> None:
         self._files_directory: str = self._engine.files
@@ -40,6 +41,7 @@ class AddedFiles:
 
     def _add(self, path: str, recursive: bool, python: bool) -> None:
         local = inputs.local_path(path)
+        self._live.make_directory()
         target = os.path.join(self._engine.files, os.path.basename(local))
         if not os.path.exists(local):
             raise errors.java_error("java.io.FileNotFoundException", f"File {inputs.uri(local)} does not exist")
@@ -76,6 +78,7 @@ class AddedFiles:
         """Make the contents of an archive available below ``SparkFiles.get(name)``; ``path#name`` renames it."""
         path, _, name = path.partition("#")
         local = inputs.local_path(path)
+        self._live.make_directory()
         target = os.path.join(self._engine.files, name or os.path.basename(local))
         shutil.unpack_archive(local, target)
         self._archives.append(inputs.uri(local))

@@ -13,7 +13,9 @@ def test_there_is_one_context_and_a_stopped_one_says_so():
     with SparkContext("local", "short") as context:
         rdd = context.parallelize([1])
         directory = context._engine.directory
+        assert not os.path.exists(directory)
         assert SparkContext.getOrCreate() is context and rdd.count() == 1
+        assert os.stat(directory).st_mode & 0o777 == 0o700
         with pytest.raises(ValueError, match=r"Cannot run multiple SparkContexts at once; .*app=short, master=local"):
             SparkContext("local", "another")
     for use in (rdd.count, lambda: context.parallelize([1]), lambda: context.defaultParallelism):

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import os
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from pyspark import cloudpickle
@@ -88,8 +88,10 @@ class Pace:
 class Store:
     """Makes blocks; the large ones in files of one directory."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, prepare: Callable[[], None] = lambda: None) -> None:
+        """``prepare`` is called before a file is written."""
         self.directory = directory
+        self._prepare = prepare
 
     def _new_path(self, kind: str) -> str:
         return os.path.join(self.directory, f"{kind}-{os.getpid()}-{next(_numbers)}")
@@ -104,6 +106,7 @@ class Store:
         """Keep several pieces as blocks of one file, or all of them in memory."""
         if sum(map(len, datas)) <= INLINE_BYTES:
             return list(datas)
+        self._prepare()
         path, offset, blocks = self._new_path(kind), 0, []
         with open(path, "wb") as file:
             for data in datas:

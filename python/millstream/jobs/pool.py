@@ -15,7 +15,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 _ID = struct.Struct("!i")
 
@@ -77,8 +77,12 @@ class Claim:
 class Pool:
     """Up to ``size`` worker processes."""
 
-    def __init__(self, size: int, directory: str, environment: dict[str, str]) -> None:
+    def __init__(
+        self, size: int, directory: str, environment: dict[str, str], prepare: Callable[[], None] = lambda: None
+    ) -> None:
+        """``prepare`` is called before a worker is started."""
         self.size = size
+        self._prepare = prepare
         self._directory = directory
         self._environment = environment
         # Guards all that follows.
@@ -117,6 +121,7 @@ class Pool:
 
     def _fork(self) -> Worker:
         control = self._start()
+        self._prepare()
         ours, theirs = socket.socketpair()
         with theirs:
             # Where the process has ended, the answer will tell.

@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import os
 import pickle
+import secrets
 import shutil
 import signal
 import sys
@@ -65,13 +66,12 @@ class Engine:
     """What runs the jobs of one context, and owns what they need: workers, blocks, ids."""
 
     def __init__(self, cores: int, failures: int, local_directory: str | None, environment: dict[str, str]) -> None:
-        if local_directory is not None:
-            os.makedirs(local_directory, exist_ok=True)
-        self.directory = tempfile.mkdtemp(prefix="millstream-", dir=local_directory)
+        name = f"millstream-{secrets.token_hex(8)}"
+        self.directory = os.path.join(os.path.abspath(local_directory or tempfile.gettempdir()), name)
         self.files = os.path.join(self.directory, "files")
-        os.mkdir(self.files)
-        self.store = Store(self.directory)
-        self.pool = Pool(cores, self.directory, {**environment, "MILLSTREAM_FILES": self.files})
+        self.store = Store(self.directory, self.make_directory)
+        environment = {**environment, "MILLSTREAM_FILES": self.files}
+        self.pool = Pool(cores, self.directory, environment, self.make_directory)
         self.cores = cores
         self.most_failures = failures
         self.forgotten_broadcasts: list[int] = []
@@ -83,6 +83,12 @@ class Engine:
         self._attempts = itertools.count()
         self._jobs: collections.deque[Job] = collections.deque(maxlen=_KNOWN_JOBS)
         self._updating = threading.Lock()
+
+    def make_directory(self) -> None:
+        """Make the directory for files, which is not there before it is needed."""
+        if not self.stopped:
+            os.makedirs(self.directory, 0o700, exist_ok=True)
+            os.makedirs(self.files, exist_ok=True)
 
     # -------------------------------------------------------------------------------------------- jobs
 
