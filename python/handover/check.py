@@ -34,6 +34,7 @@ HERE = Path(__file__).parent
 # Queries this small are done before it pays to compile them well.
 DRIVER_SETTINGS = {
     "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
     "spark.driver.memory": "1g",
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     "spark.sql.codegen.wholeStage": "false",
@@ -149,6 +150,13 @@ class Judge:
         rounds = [self.same_round(name, order, number) for number in range(ROUNDS)]
         return self.same_state(name, order) and all(rounds)
 
+    def expected(self, names):
+        """What became of queries in the first order: in each round rows and logs, at the end state."""
+        rounds = self.results[self.reference]
+        return {
+            name: {"rounds": [r[name] for r in rounds], "state": self.states[self.reference, name]} for name in names
+        }
+
     def outcome(self, name):
         """What became of a query in the first order."""
         rounds = [rows for rows, _ in (round[name] for round in self.results[self.reference])]
@@ -176,13 +184,15 @@ class Judge:
         return same
 
 
-def check(listed, names, engines, directory, orders):
+def check(listed, names, engines, directory, orders, save):
     """Runs all rounds of all orders; the names of queries that differ, and how many entries of state there were."""
     results = {order: [play(order, directory, names, engines, n) for n in range(ROUNDS)] for order in orders}
     places = [(order, name) for order in orders for name in names]
     dumps = engines["S"].ask(state=[str(directory / order / f"checkpoint-{name}") for order, name in places])
     states = dict(zip(places, map(json.loads, dumps), strict=True))
     judge, different = Judge(results, states, listed), []
+    if save:
+        save.write_text(json.dumps(judge.expected(names), indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
     for name in names:
         same = all([judge.same(name, order) for order in orders[1:]])
         print(f"{name}: {judge.outcome(name) if same else 'DIFFERENT'}", flush=True)
@@ -197,6 +207,7 @@ def main():
     parser.add_argument("--cluster", action="store_true", help="a standalone cluster in place of one JVM")
     parser.add_argument("--queries", help="names, separated by commas; all without it")
     parser.add_argument("--orders", default=",".join(ORDERS), help="which of them; the first is what others must equal")
+    parser.add_argument("--save", type=Path, help="a file for what became of the queries in the first order")
     parser.add_argument("--keep", help="a directory for the checkpoints, which stay there")
     options = parser.parse_args()
     code = "import queries, json; print(json.dumps({name: q.opaque for name, q in queries.QUERIES.items()}))"
@@ -218,7 +229,7 @@ def main():
             "M": stack.enter_context(Engine(run, {}, directory / "millstream.log")),
             "S": stack.enter_context(Engine(on_spark, {"PYSPARK_SUBMIT_ARGS": submit}, directory / "spark.log")),
         }
-        different, entries = check(listed, names, engines, directory, orders)
+        different, entries = check(listed, names, engines, directory, orders, options.save)
     print(f"{len(names)} queries, {len(orders)} orders of engines, {entries} entries of state compared")
     print(*(f"different: {name}" for name in different), sep="\n")
     sys.exit(1 if different else 0)

@@ -1,4 +1,4 @@
-"""A changed program goes on from its checkpoint, or is refused, as Spark does: see ``python/handover`` for the proof."""
+"""A changed program goes on from its checkpoint, or is refused, as Spark does: ``python/handover`` is the proof."""
 
 import pathlib
 import sys
