@@ -7,7 +7,7 @@
 //!
 //! # Durability
 //! All that a checkpoint needs is with the operating system before it appears: it outlives `kill -9`. With
-//! `millstream.streaming.checkpoint.sync` it is on the disk, too; that costs a disk flush twice a batch. A checkpoint that is damaged is
+//! `spark.millstream.checkpoint.fsync` it is on the disk, too; that costs a disk flush twice a batch. A checkpoint that is damaged is
 //! passed over for the one before.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -177,7 +177,7 @@ impl Writer {
         let mut writer = Writer {
             directory: directory.to_owned(),
             interval,
-            sync: conf.flag("millstream.streaming.checkpoint.sync", false)?,
+            sync: conf.flag("spark.millstream.checkpoint.fsync", false)?,
             program_name: program_name(program),
             conf: conf.all().clone(),
             latest: recovered.map(Checkpoint::time),

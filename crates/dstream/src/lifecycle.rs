@@ -142,7 +142,7 @@ impl<B: Datasets> Shared<B> {
         let conf = &self.conf;
         let settings = IntakeSettings {
             block_interval: conf.span("spark.streaming.blockInterval")?.unwrap_or(Span::from_ms(200)),
-            held_bytes_max: conf.bytes("millstream.streaming.receiver.bufferBytes")?.unwrap_or(HELD_BYTES_MAX),
+            held_bytes_max: conf.bytes("spark.millstream.receiver.bufferBytes")?.unwrap_or(HELD_BYTES_MAX),
             clock: self.clock.clone(),
         };
         require(settings.block_interval > Span::ZERO, || {

@@ -113,7 +113,7 @@ fn a_graceful_stop_processes_all_that_was_received() {
 #[test]
 fn a_peer_that_is_faster_than_the_batches_is_held_back() {
     let (listener, port) = server();
-    let conf = Conf::new().set("millstream.streaming.receiver.bufferBytes", "1m");
+    let conf = Conf::new().set("spark.millstream.receiver.bufferBytes", "1m");
     let bench = Bench::with_conf(conf);
     let lines = bench.ssc.socket_text_stream("127.0.0.1", port).unwrap();
     let sizes = see(&lines.map(|line| line.len() as u64).unwrap()).unwrap();

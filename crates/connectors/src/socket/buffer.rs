@@ -17,8 +17,6 @@ use super::lines::Lines;
 pub(super) const BUFFER_BYTES_MAX: usize = 256 << 20;
 /// Bytes of rows in one batch: half of the buffer, so that reading goes on while the batch runs.
 const BATCH_BYTES_MAX: usize = BUFFER_BYTES_MAX / 2;
-/// Longest line.
-pub(super) const LINE_BYTES_MAX: usize = 64 << 20;
 /// A segment is closed at this size.
 const SEGMENT_BYTES: usize = 1 << 20;
 

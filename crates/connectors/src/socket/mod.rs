@@ -15,7 +15,7 @@
 //! | `numPartitions` | cores |
 //!
 //! # Failures
-//! No connection fails the query. A connection that ends only ends the data. A line longer than [`buffer::LINE_BYTES_MAX`] fails
+//! No connection fails the query. A connection that ends only ends the data. A line longer than [`millstream_intake::LINE_BYTES_MAX`] fails
 //! the query. Lines end with `\n`, `\r` or both; what is not UTF-8 becomes U+FFFD.
 //!
 //! # Memory

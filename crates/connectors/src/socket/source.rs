@@ -1,6 +1,5 @@
 //! A running socket source: the connection, its reading thread, and batches out of the buffer.
 
-use std::io::Read;
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
@@ -9,17 +8,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use millstream_formats::condition::{ExceptionClass, SparkError};
+use millstream_intake::{LINE_BYTES_MAX, ReadEnd, read_lines};
 use parking_lot::Mutex;
 
-use super::buffer::{LINE_BYTES_MAX, LineBuffer, Segment, Wake};
-use super::lines::LineCutter;
+use super::buffer::{LineBuffer, Segment, Wake};
 use crate::errors::bad_offset;
 use crate::source::{Offset, Rows, Source};
 
 /// Rows of one record batch.
 const BATCH_ROWS: usize = 8192;
-/// Bytes asked of the socket at once.
-const CHUNK_BYTES: usize = 256 << 10;
 /// How long one address may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -63,7 +60,7 @@ impl SocketSource {
         *connection = Connection::Open(Arc::downgrade(&stream));
         let (buffer, name) = (Arc::clone(&self.buffer), format!("{}:{}", self.host, self.port));
         let thread = std::thread::Builder::new().name(format!("socket {name}"));
-        thread.spawn(move || read_lines(&stream, &buffer, &name)).map_err(|e| connection_error(&self.host, &e))?;
+        thread.spawn(move || take_lines(&stream, &buffer, &name)).map_err(|e| connection_error(&self.host, &e))?;
         Ok(())
     }
 }
@@ -93,35 +90,29 @@ fn connection_error(host: &str, error: &std::io::Error) -> SparkError {
 }
 
 /// Runs on the reading thread until the connection ends, the source is stopped or a line is too long.
-fn read_lines(mut stream: &TcpStream, buffer: &LineBuffer, name: &str) {
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut cutter = LineCutter::default();
-    loop {
-        let read = match stream.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => {
-                tracing::warn!("The connection to {name} broke: {error}");
-                break;
-            }
-        };
-        if !buffer.append(cutter.cut(chunk.get(..read).unwrap_or_default()), now_us()) {
-            return;
-        }
-        if cutter.carried_bytes() > LINE_BYTES_MAX {
+fn take_lines(stream: &TcpStream, buffer: &LineBuffer, name: &str) {
+    let take = |lines: millstream_intake::Lines| {
+        if buffer.append(lines.into(), now_us()) { Ok(()) } else { Err(Stopped) }
+    };
+    match read_lines(stream, LINE_BYTES_MAX, take) {
+        ReadEnd::Refused(Stopped) => return,
+        ReadEnd::LineTooLong => {
             let message =
                 format!("The socket source got more than {LINE_BYTES_MAX} bytes without a line end from {name}.");
             buffer.fail(SparkError::plain(ExceptionClass::Runtime, message));
             return;
         }
+        ReadEnd::Broken(error) => tracing::warn!("The connection to {name} broke: {error}"),
+        ReadEnd::Closed => {}
     }
-    buffer.append(cutter.finish(), now_us());
     // A source that was stopped has closed the connection itself.
     if !buffer.stopped() {
         tracing::warn!("Stream closed by {name}");
     }
 }
+
+/// The source takes no more lines.
+struct Stopped;
 
 /// The time in whole milliseconds, as µs.
 fn now_us() -> i64 {
@@ -203,6 +194,7 @@ fn rows(slices: Vec<(Segment, usize, usize)>, schema: SchemaRef) -> Rows {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::io::Write;
     use std::net::TcpListener;
     use std::sync::mpsc;

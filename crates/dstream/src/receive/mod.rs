@@ -22,17 +22,16 @@ mod tracker;
 
 pub(crate) use self::intake::{Intake, IntakeSettings, Shelf};
 pub use self::intake::{OpenBlock, Store};
-pub use self::lines::{Lines, OpenText};
+pub use self::lines::OpenText;
 pub(crate) use self::pid::PidEstimator;
 pub(crate) use self::rate::RateLimit;
 pub(crate) use self::socket::SocketReceiver;
 pub(crate) use self::supervisor::{Running, Supervisor};
 pub(crate) use self::tracker::{BlockCodec, Tracker, WriteAhead};
+pub use millstream_intake::Lines;
 
-/// Bytes that a receiver may be ahead of the batches, unless `millstream.streaming.receiver.bufferBytes` says otherwise.
+/// Bytes that a receiver may be ahead of the batches, unless `spark.millstream.receiver.bufferBytes` says otherwise.
 pub(crate) const HELD_BYTES_MAX: usize = 256 << 20;
-/// Longest line. A longer one ends the receiver with an error: it can only be held whole.
-pub(crate) const LINE_BYTES_MAX: usize = 64 << 20;
 /// A block is closed at this size even before its interval is over, so that fast streams are cut finely enough for all cores.
 pub(crate) const BLOCK_BYTES_MAX: usize = 4 << 20;
 

@@ -1,57 +1,22 @@
 //! Lines from a TCP socket.
 
-use std::io::{ErrorKind, Read};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::net::Shutdown;
 use std::time::Duration;
 
-use super::lines::{LineCutter, OpenText};
-use super::{LINE_BYTES_MAX, Receiver, ReceiverControl, Store};
+use millstream_intake::{LINE_BYTES_MAX, ReadEnd, connect, read_lines};
 
-/// Bytes that are read at once, at most.
-const CHUNK_BYTES: usize = 256 << 10;
+use super::lines::OpenText;
+use super::{Receiver, ReceiverControl, Store};
+
 /// How long a host may take to answer. The context can be stopped meanwhile, but then the thread goes on for so long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects to a server and takes lines until the connection is lost; then it starts anew.
+///
+/// A line that is too long ends it with an error: it can only be held whole.
 pub(crate) struct SocketReceiver {
     pub host: String,
     pub port: u16,
-}
-
-impl SocketReceiver {
-    fn connect(&self) -> std::io::Result<TcpStream> {
-        let mut last = std::io::Error::new(ErrorKind::NotFound, format!("{}: no such host", self.host));
-        for address in (self.host.as_str(), self.port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    fn read(&self, stream: &mut TcpStream, store: &mut Store<OpenText>) -> Result<(), ReceiverControl> {
-        let mut cutter = LineCutter::default();
-        let mut chunk = vec![0; CHUNK_BYTES];
-        loop {
-            let size = match stream.read(&mut chunk) {
-                Ok(size) => size,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(restart("Error receiving data", Some(error))),
-            };
-            if size == 0 {
-                return cutter.finish().map_or(Ok(()), |last| store.store(last));
-            }
-            store.store(cutter.cut(chunk.get(..size).unwrap_or_default()))?;
-            if cutter.carried_bytes() > LINE_BYTES_MAX {
-                let message = format!(
-                    "A line from {}:{} is longer than {LINE_BYTES_MAX} bytes; it can only be received whole",
-                    self.host, self.port
-                );
-                return Err(ReceiverControl::Fail { message });
-            }
-        }
-    }
 }
 
 impl Receiver<OpenText> for SocketReceiver {
@@ -60,7 +25,7 @@ impl Receiver<OpenText> for SocketReceiver {
     }
 
     fn receive(&mut self, store: &mut Store<OpenText>) -> ReceiverControl {
-        let mut stream = match self.connect() {
+        let stream = match connect(&self.host, self.port, CONNECT_TIMEOUT) {
             Ok(stream) => stream,
             Err(error) => return restart(&format!("Error connecting to {}:{}", self.host, self.port), Some(error)),
         };
@@ -68,9 +33,16 @@ impl Receiver<OpenText> for SocketReceiver {
             Ok(closer) => store.on_stop(move || drop(closer.shutdown(Shutdown::Both))),
             Err(error) => return restart("Error receiving data", Some(error)),
         }
-        match self.read(&mut stream, store) {
-            Ok(()) => restart("Socket data stream had no more data", None),
-            Err(control) => control,
+        match read_lines(&stream, LINE_BYTES_MAX, |lines| store.store(lines)) {
+            ReadEnd::Closed => restart("Socket data stream had no more data", None),
+            ReadEnd::Broken(error) => restart("Error receiving data", Some(error)),
+            ReadEnd::LineTooLong => ReceiverControl::Fail {
+                message: format!(
+                    "A line from {}:{} is longer than {LINE_BYTES_MAX} bytes; it can only be received whole",
+                    self.host, self.port
+                ),
+            },
+            ReadEnd::Refused(control) => control,
         }
     }
 }
