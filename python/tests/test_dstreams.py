@@ -274,7 +274,8 @@ def test_what_was_counted_before_a_kill_is_counted_once_after_it(millstream, scr
         time.sleep(0.02)
     family = _family(first.process.pid)
     os.kill(first.process.pid, signal.SIGKILL)
-    first.process.wait(10)
+    # A process that waits for the disk ends only afterwards.
+    first.process.wait(60)
     _wait_until_gone(family)
     shown, sent = _total(first), numbers.sent
     numbers.limit = sent + 100
