@@ -66,7 +66,11 @@ impl Recovered {
                 ExceptionClass::Spark,
                 "CONCURRENT_STREAM_LOG_UPDATE",
                 "40000",
-                format!("Concurrent update to the log. Multiple streaming jobs detected for {committed}."),
+                format!(
+                    "Concurrent update to the log. Multiple streaming jobs detected for {committed}, which is committed although {} \
+                     does not exist.",
+                    offsets.path(committed).display()
+                ),
             )
             .with("batchId", committed.to_string())),
             Some((committed, commit)) if committed == last => Ok(Self {

@@ -316,6 +316,11 @@ impl OffsetLog {
         self.0.ids()
     }
 
+    /// The file of a batch, whether it is there or not.
+    pub fn path(&self, id: i64) -> PathBuf {
+        self.0.path(id)
+    }
+
     /// One batch.
     ///
     /// # Errors

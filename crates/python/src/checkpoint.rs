@@ -55,7 +55,7 @@ pub(crate) fn checkpoint_verify(
         inspect::check_is_checkpoint(&path)?;
         let mut found = inspect::verify(&path);
         if let Some(sink) = &sink {
-            let of_sink = inspect::verify_sink(sink);
+            let of_sink = inspect::verify_sink(&path, sink);
             found.files += of_sink.files;
             found.findings.extend(of_sink.findings);
         }

@@ -63,6 +63,10 @@ impl<E: Serialize + DeserializeOwned> BatchLog<E> {
         self.dir.join(if compact { format!("{id}.compact") } else { id.to_string() })
     }
 
+    fn is_compact(&self, id: i64) -> bool {
+        (id + 1) % self.retention.compact_interval == 0
+    }
+
     /// The entries of one file: those of its batch, or all so far if it is compact. None if there is no such file.
     ///
     /// # Errors
@@ -88,8 +92,9 @@ impl<E: Serialize + DeserializeOwned> BatchLog<E> {
         Ok(entries)
     }
 
-    fn missing(&self, id: i64) -> SparkError {
-        let path = self.path(id, false).display().to_string();
+    /// An entry that should be there and is not.
+    pub fn missing(&self, id: i64) -> SparkError {
+        let path = self.path(id, self.is_compact(id)).display().to_string();
         SparkError::new(
             ExceptionClass::Runtime,
             "BATCH_METADATA_NOT_FOUND",
@@ -104,7 +109,7 @@ impl<E: Serialize + DeserializeOwned> BatchLog<E> {
     /// # Errors
     /// If the batch is there already, if a file before it is missing, if it cannot be written.
     pub fn add(&mut self, id: i64, entries: &[E]) -> Result<(), SparkError> {
-        let compact = (id + 1) % self.retention.compact_interval == 0;
+        let compact = self.is_compact(id);
         let text = match compact {
             false => text(entries)?,
             true => {

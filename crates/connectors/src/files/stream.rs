@@ -194,7 +194,10 @@ impl FileStream {
             match state.recent.get(&id) {
                 Some(entries) => found.extend(entries.iter().cloned()),
                 // A compact file has the entries of all batches.
-                None => found.extend(state.log.get(id)?.unwrap_or_default().into_iter().filter(|e| e.batch_id == id)),
+                None => {
+                    let entries = state.log.get(id)?.ok_or_else(|| state.log.missing(id))?;
+                    found.extend(entries.into_iter().filter(|e| e.batch_id == id));
+                }
             }
         }
         Ok(found)
@@ -245,8 +248,12 @@ impl Source for FileStream {
         format!("FileStreamSource[{}]", display(&self.path))
     }
 
-    fn latest_offset(&self, _start: Option<&Offset>, unlimited: bool) -> Result<Option<Offset>, SparkError> {
+    fn latest_offset(&self, start: Option<&Offset>, unlimited: bool) -> Result<Option<Offset>, SparkError> {
         let mut state = self.state.lock();
+        // What a batch has read is in the log; an entry that has gone would be given to other files.
+        if let Some(start) = start.map(parse).transpose()?.filter(|start| *start > state.latest) {
+            return Err(state.log.missing(start));
+        }
         self.advance(&mut state, if unlimited { Limit::None } else { self.options.limit })?;
         Ok((state.latest >= 0).then(|| format!("{{\"logOffset\":{}}}", state.latest)))
     }

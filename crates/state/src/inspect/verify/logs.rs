@@ -1,7 +1,7 @@
 //! The logs: who owns the checkpoint, what its batches read, which are done, what its sources have seen.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use millstream_formats::filelog::{self, LogEntry, SinkFile, SourceFile};
 use millstream_formats::files::{self, names};
@@ -35,24 +35,24 @@ pub(super) fn check(checkpoint: &Path, report: &mut Verification) -> Position {
 /// The offsets that can be read; one of none for those that cannot.
 fn read_offsets(dir: &Path, report: &mut Verification) -> BTreeMap<i64, OffsetRecord> {
     let Some(log) = report.check(dir, OffsetLog::open(dir.to_path_buf(), false)) else { return BTreeMap::new() };
-    check_gaps(&log.ids(), dir, report);
+    check_gaps(&log.ids(), &|id| dir.join(id.to_string()), report);
     let read = |id: i64| (id, report.file(OffsetRecord::read(&dir.join(id.to_string()))).unwrap_or_default());
     log.ids().into_iter().map(read).collect()
 }
 
 fn read_commits(dir: &Path, report: &mut Verification) -> BTreeMap<i64, CommitRecord> {
     let Some(log) = report.check(dir, CommitLog::open(dir.to_path_buf(), false)) else { return BTreeMap::new() };
-    check_gaps(&log.ids(), dir, report);
+    check_gaps(&log.ids(), &|id| dir.join(id.to_string()), report);
     let read = |id: i64| (id, report.file(CommitRecord::read(&dir.join(id.to_string()))).unwrap_or_default());
     log.ids().into_iter().map(read).collect()
 }
 
-fn check_gaps(ids: &[i64], dir: &Path, report: &mut Verification) {
+fn check_gaps(ids: &[i64], path: &dyn Fn(i64) -> PathBuf, report: &mut Verification) {
     for pair in ids.windows(2) {
         if let [before, after] = pair
             && after - before > 1
         {
-            report.find(&dir.join((before + 1).to_string()), "it is missing between older and newer batches");
+            report.find(&path(before + 1), "it is missing between older and newer ones");
         }
     }
 }
@@ -166,6 +166,16 @@ fn entries_of(dir: &Path) -> BTreeMap<i64, bool> {
     entries
 }
 
+/// Every how many entries a log is compacted: the distance of its newest compact files, or Spark's default.
+fn interval_of(entries: &BTreeMap<i64, bool>) -> i64 {
+    const DEFAULT: i64 = 10;
+    let mut compact = entries.iter().rev().filter(|(_, compact)| **compact).map(|(id, _)| *id);
+    match (compact.next(), compact.next()) {
+        (Some(last), Some(before)) => last - before,
+        _ => DEFAULT,
+    }
+}
+
 /// Reads every file of a log; the newest id.
 fn check_file_log<E: LogEntry>(dir: &Path, report: &mut Verification) -> Option<i64> {
     let entries = entries_of(dir);
@@ -181,17 +191,19 @@ fn check_file_log<E: LogEntry>(dir: &Path, report: &mut Verification) -> Option<
     }
     let newest_compact = entries.iter().rev().find(|(_, compact)| **compact).map(|(id, _)| *id);
     let needed: Vec<i64> = entries.keys().copied().filter(|id| newest_compact.is_none_or(|from| *id >= from)).collect();
-    check_gaps(&needed, dir, report);
+    let interval = interval_of(&entries);
+    let file = |id: i64| dir.join(if (id + 1) % interval == 0 { format!("{id}.compact") } else { id.to_string() });
+    check_gaps(&needed, &file, report);
     if newest_compact.is_none()
         && let Some(first) = needed.first().filter(|first| **first > 0)
     {
-        report.find(&dir.join((first - 1).to_string()), "the log does not reach back to its beginning");
+        report.find(&file(first - 1), "it is missing: the log does not reach back to its beginning");
     }
     entries.last_key_value().map(|(id, _)| *id)
 }
 
-/// Reads the log of a file sink, in `_spark_metadata` of its directory, and looks for the files it names.
-pub fn verify_sink(directory: &Path) -> Verification {
+/// Reads the log of the file sink of a query, in `_spark_metadata` of its directory, and looks for the files it names.
+pub fn verify_sink(checkpoint: &Path, directory: &Path) -> Verification {
     let mut report = Verification::default();
     let dir = directory.join("_spark_metadata");
     if !dir.is_dir() {
@@ -199,7 +211,12 @@ pub fn verify_sink(directory: &Path) -> Verification {
         return report;
     }
     super::side_files::check(&dir, &mut report);
-    check_file_log::<SinkFile>(&dir, &mut report);
+    let newest = check_file_log::<SinkFile>(&dir, &mut report);
+    let committed =
+        names(&checkpoint.join("commits")).unwrap_or_default().iter().filter_map(|id| id.parse().ok()).max();
+    if let Some(committed) = committed.filter(|committed| newest.is_none_or(|newest| newest < *committed)) {
+        report.find(&dir.join(committed.to_string()), "it is missing although the batch is committed");
+    }
     for (id, compact) in entries_of(&dir) {
         let path = dir.join(if compact { format!("{id}.compact") } else { id.to_string() });
         let read = files::read_text(&path).and_then(|text| filelog::parse::<SinkFile>(&path, &text));
