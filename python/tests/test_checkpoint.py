@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from checkpoints import GOLDEN
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 SAMPLE = pathlib.Path(__file__).parents[2] / "crates" / "state" / "testdata" / "a_wordcount" / "checkpoint"
@@ -154,3 +155,16 @@ def swap(one, two):
     first, second = one.read_bytes(), two.read_bytes()
     one.write_bytes(second)
     two.write_bytes(first)
+
+
+def test_a_second_start_from_the_checkpoint_of_an_active_query_is_refused(spark, tmp_path):
+    spark.conf.set("spark.sql.streaming.stopActiveRunOnRestart", "false")
+    writer = spark.readStream.format("rate").load().writeStream.format("noop")
+    writer = writer.option("checkpointLocation", str(tmp_path / "c"))
+    query = writer.start()
+    try:
+        with pytest.raises(PySparkException, match=r"IllegalStateException.*Cannot start query with id"):
+            writer.start()
+        assert query.isActive
+    finally:
+        query.stop()

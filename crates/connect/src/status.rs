@@ -45,6 +45,7 @@ fn classes(class: ExceptionClass) -> &'static [&'static str] {
         ExceptionClass::NoSuchElement => {
             &["org.apache.spark.SparkNoSuchElementException", "java.util.NoSuchElementException"]
         }
+        ExceptionClass::IllegalState => &["java.lang.IllegalStateException", "java.lang.RuntimeException"],
         ExceptionClass::StreamingQuery => &["org.apache.spark.sql.streaming.StreamingQueryException"],
         ExceptionClass::Python => {
             &["org.apache.spark.api.python.PythonException", "org.apache.spark.SparkRuntimeException"]

@@ -153,14 +153,14 @@ impl QueryManager {
                 ),
             ));
         }
-        if let Some(other) = queries.active.get(&query.id()) {
+        if queries.active.contains_key(&query.id()) {
             let text = format!(
                 "Cannot start query with id {} as another query with same id is already active. Perhaps you are attempting to \
-                 restart a query from checkpoint that is already active. (existing runId = {})",
-                query.id(),
-                other.run_id()
+                 restart a query from checkpoint that is already active. You may stop the old query by setting the SQL \
+                 configuration: spark.conf.set(\"spark.sql.streaming.stopActiveRunOnRestart\", true) and retry.",
+                query.id()
             );
-            return Err(SparkError::new(ExceptionClass::Spark, "CONCURRENT_QUERY", "0A000", text));
+            return Err(SparkError::plain(ExceptionClass::IllegalState, text));
         }
         queries.active.insert(query.id(), Arc::clone(query));
         Ok(())

@@ -32,6 +32,8 @@ pub enum ExceptionClass {
     Runtime,
     /// A result that changed between Spark versions.
     Upgrade,
+    /// Something at the wrong time: a query that runs already.
+    IllegalState,
     /// A key, setting or element that does not exist.
     NoSuchElement,
     /// A streaming query that ended with an error.
