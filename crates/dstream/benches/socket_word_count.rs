@@ -1,10 +1,11 @@
 //! Measures word count from a socket: 20 million words by default, Zipf over 50 thousand, `split → (word, 1) → reduce_by_key`.
 //!
 //! The server runs in this process and sends as fast as it is read. What is printed: words per second from the first byte to the
-//! end of the batch that had the last word, and the same for the steady part (without the first and the last batch).
+//! end of the batch that had the last word, and the time that all cores together spent on a word, server and system included: on a busy
+//! machine only that says something.
 //!
 //! ```text
-//! cargo run --example bench_word_count -- [MILLIONS_OF_WORDS] [BATCH_MS]
+//! cargo bench -p millstream-dstream --profile dev -- [MILLIONS_OF_WORDS] [BATCH_MS]
 //! ```
 
 use std::io::Write;
@@ -51,8 +52,18 @@ fn sample() -> Vec<u8> {
     text
 }
 
+/// Processor time of this process so far, in seconds; none where the system does not tell.
+fn processor_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let ticks: Vec<f64> = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    // A tick is 1/100 s on every Linux that matters.
+    Some(ticks.iter().sum::<f64>() / 100.0)
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
+    // Cargo adds `--bench`.
+    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
     let millions: usize = arguments.next().map_or(Ok(20), |text| text.parse())?;
     let batch_ms: u64 = arguments.next().map_or(Ok(1000), |text| text.parse())?;
     let rounds = (millions * 1_000_000).div_ceil(SAMPLE);
@@ -91,14 +102,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("batch: {:>8} lines, waited {waited:>5} ms, ran {processing:>5} ms", batch.records());
         }
     });
+    let before = processor_seconds();
     ssc.start()?;
     while done.load(Ordering::SeqCst) < words {
         std::thread::sleep(Duration::from_millis(1));
     }
     let ended = Instant::now();
+    let after = processor_seconds();
     let begun = feeder.join().map_err(|_| "the feeder panicked")??;
     ssc.stop(false)?;
     let seconds = (ended - begun).as_secs_f64();
     println!("{:.1} M words/s over {seconds:.2} s", words as f64 / 1e6 / seconds);
+    if let (Some(before), Some(after)) = (before, after) {
+        println!("{:.0} ns of processor time for a word", (after - before) * 1e9 / words as f64);
+    }
     Ok(())
 }
