@@ -95,8 +95,11 @@ class Sample:
             path = pathlib.Path(base, source, f"b{number:04}.txt")
             path.parent.mkdir(exist_ok=True, parents=True)
             lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
-            path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-            os.utime(path, (1_700_000_000 + 10 * number,) * 2)
+            # A query that runs must not see the half of it.
+            temporary = path.with_name(f"_{path.name}")
+            temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+            os.utime(temporary, (1_700_000_000 + 10 * number,) * 2)
+            temporary.rename(path)
 
 
 def samples():
