@@ -137,7 +137,8 @@ fn check(dir: &Path, what: &str) {
     let rows: Rows = store.iter().map(|(key, value)| (long(key), long(value))).collect();
     assert_eq!(rows, expected(), "{what}");
     let report = verify(dir);
-    assert!(report.findings.is_empty(), "{what}: {:?}", report.findings);
+    // What a crash leaves behind may be mentioned.
+    assert!(report.is_good(), "{what}: {:?}", report.findings);
 }
 
 fn copy_dir(from: &Path, to: &Path) {

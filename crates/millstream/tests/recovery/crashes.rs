@@ -122,7 +122,9 @@ impl Case {
         drain(&self.session, self.dir.path(), self.query).unwrap_or_else(|error| panic!("{what}: {error}"));
         wait_for_maintenance();
         self.world.verify(self.query, true).unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert_eq!(verify(&self.world.checkpoint(self.query)).findings, [], "{what}");
+        // What a crash leaves behind may be mentioned.
+        let report = verify(&self.world.checkpoint(self.query));
+        assert!(report.is_good(), "{what}: {:?}", report.findings);
     }
 }
 

@@ -109,6 +109,8 @@ fn a_process_killed_at_any_instant_loses_nothing_and_repeats_nothing() {
     assert!(ended.success(), "{}", fs::read_to_string(dir.path().join("stderr")).unwrap());
     for query in QUERIES {
         world.verify(query, true).unwrap();
-        assert_eq!(verify(&world.checkpoint(query)).findings, [], "{query}");
+        // What a killed process leaves behind may be mentioned.
+        let report = verify(&world.checkpoint(query));
+        assert!(report.is_good(), "{query}: {:?}", report.findings);
     }
 }
