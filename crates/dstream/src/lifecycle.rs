@@ -7,6 +7,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::checkpoint::{Checkpoint, Writer};
 use crate::clock::Stop;
 use crate::context::{Launch, ReceiverEntry, Shared};
@@ -71,14 +73,27 @@ impl<B: Datasets> Shared<B> {
         }
         self.start_workers(self.conf.number("spark.streaming.concurrentJobs")?.unwrap_or(1))?;
         if let Some(checkpoint) = &recovered {
-            let down = checkpoint.body.time.to(first - Span::from_ms(1), self.interval);
-            let mut times: Vec<Time> = checkpoint.body.pending.iter().copied().chain(down).collect();
-            times.retain(|time| *time < first);
-            times.sort();
-            times.dedup();
-            times.into_iter().try_for_each(|time| self.try_generate(time))?;
+            self.run_again(checkpoint, first)?;
         }
         self.start_generating(first)
+    }
+
+    /// Makes the batches that were not done and those of the time that was missed, up to `first`. What fails here fails the start.
+    fn run_again(self: &Arc<Self>, checkpoint: &Checkpoint, first: Time) -> Result<(), StreamError> {
+        let down = checkpoint.body.time.to(first - Span::from_ms(1), self.interval);
+        let mut times: Vec<Time> = checkpoint.body.pending.iter().copied().chain(down).collect();
+        times.retain(|time| *time < first);
+        times.sort();
+        times.dedup();
+        let (shared, made) = (Arc::clone(self), Arc::new(Mutex::new(Ok(()))));
+        let result = Arc::clone(&made);
+        let thread = spawn("stream-start", move || {
+            *result.lock() = times.into_iter().try_for_each(|time| shared.try_generate(time));
+        })?;
+        if let Err(payload) = thread.join() {
+            return Err(StreamError::panic(payload.as_ref()));
+        }
+        made.lock().clone()
     }
 
     /// Takes up what a checkpoint holds of the streams.
@@ -187,7 +202,7 @@ impl<B: Datasets> Shared<B> {
             return Ok((None, Replay::default()));
         }
         let directory = directory.ok_or_else(|| {
-            StreamError::Requirement(
+            StreamError::Graph(
                 "Cannot enable receiver write-ahead log without checkpoint directory set. Please use \
                  streamingContext.checkpoint() to set the checkpoint directory. See documentation for more details."
                     .to_owned(),

@@ -375,7 +375,11 @@ impl<B: Datasets> Shared<B> {
     }
 }
 
+/// Stack of the threads of a context. After a recovery a state may have to be computed through all batches since it was last saved, each
+/// inside of the next: ten seconds of short batches. What is not used costs no memory.
+const STACK_BYTES: usize = 128 << 20;
+
 pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StreamError> {
     let failed = |e: std::io::Error| StreamError::IllegalState(format!("Cannot start the thread `{name}`: {e}"));
-    std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(failed)
+    std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body).map_err(failed)
 }

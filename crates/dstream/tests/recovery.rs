@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_dstream::typed::{DStream, Rdd, StreamingContext, Text};
-use millstream_dstream::{Clock, Conf, FileSelection, ManualClock, StreamError, Time};
+use millstream_dstream::{Clock, Conf, FileSelection, ManualClock, Span, StreamError, Time};
 
 use support::{INTERVAL, START, Seen, batch, see, until};
 
@@ -247,4 +247,39 @@ fn with_the_write_ahead_log_what_was_counted_before_kill_9_is_counted_once_after
         std::thread::sleep(Duration::from_millis(round * 13));
         program.kill();
     }
+}
+
+#[test]
+fn a_state_that_was_never_saved_is_computed_through_all_batches_since_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("in");
+    std::fs::create_dir(&input).unwrap();
+    let interval = Duration::from_millis(5);
+    let program = |now: Time| {
+        let clock = ManualClock::new(now);
+        let mut seen = None;
+        let directory = dir.path().join("checkpoint");
+        let manual = Clock::Manual(Arc::clone(&clock));
+        let ssc = StreamingContext::get_or_create(directory, interval, Conf::new(), manual, |ssc| {
+            let selection = FileSelection::new(input.to_str().unwrap());
+            seen = Some(see(&totals(&ssc.file_stream(selection)?)?)?);
+            Ok(())
+        });
+        let ssc = ssc.unwrap();
+        ssc.start().unwrap();
+        (ssc, clock, seen.unwrap())
+    };
+    let time = |n: i64| START + Span::from(interval) * n;
+    let (first, clock, seen) = program(START);
+    put(&input, "1", "a\n", time(1));
+    clock.advance_to(time(1));
+    assert_eq!(seen.elements(), pairs(&[("a", 1)]));
+    clock.advance_to(time(1900));
+    (2..=1900).for_each(|_| drop(seen.next()));
+    first.stop(false).unwrap();
+    drop(first);
+    let (second, clock, seen) = program(time(1901));
+    clock.advance_to(time(1902));
+    while seen.next() != (time(1902), pairs(&[("a", 1)])) {}
+    second.stop(false).unwrap();
 }
