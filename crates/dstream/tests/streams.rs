@@ -232,3 +232,35 @@ fn text_files_are_written_for_each_batch() {
     assert!(dir.path().join(format!("out-{}.txt", batch(2).as_ms())).join("_SUCCESS").exists(), "empty batches, too");
     bench.ssc.stop(false).unwrap();
 }
+
+#[test]
+fn a_window_with_inverse_looks_only_at_keys_that_enter_or_leave() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::new();
+    bench.ssc.checkpoint(dir.path());
+    let batches = (0..9).map(|n| if n == 0 { (0..50_000).collect() } else { vec![n, n + 1] });
+    let pairs = bench.ssc.queue_stream(batches).unwrap().map(|key| (key, 1)).unwrap();
+    let looked_at = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&looked_at);
+    let keep: millstream_dstream::typed::KeepFn<i32, i32> = Arc::new(move |_, count| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        *count != 0
+    });
+    let window =
+        pairs.reduce_by_key_and_window_with_inverse(|a, b| a + b, |a, b| a - b, INTERVAL * 20, INTERVAL, Some(keep));
+    let (sender, sizes) = std::sync::mpsc::channel();
+    let looked = Arc::clone(&looked_at);
+    window
+        .unwrap()
+        .for_each_rdd(move |_, rdd| {
+            assert_eq!(rdd.take(1)?.len(), 1);
+            let _nobody_listens = sender.send(looked.swap(0, std::sync::atomic::Ordering::SeqCst));
+            Ok(())
+        })
+        .unwrap();
+    bench.ssc.start().unwrap();
+    bench.to_batch(5);
+    let looked: Vec<usize> = (0..5).map(|_| sizes.recv_timeout(Duration::from_secs(20)).unwrap()).collect();
+    assert_eq!(looked, [50_000, 2, 2, 2, 2]);
+    bench.ssc.stop(false).unwrap();
+}
