@@ -52,10 +52,8 @@ pub fn plan_stream(
     mode: OutputMode,
     settings: StreamSettings,
 ) -> Result<Box<dyn StreamPlan>, SparkError> {
-    let limited = match mode {
-        OutputMode::Append => limits_over_streams(resolved.plan.clone()).map_err(|e| spark_error(&e))?,
-        _ => resolved.plan.clone(),
-    };
+    let limited =
+        limits_over_streams(resolved.plan.clone(), mode == OutputMode::Append).map_err(|e| spark_error(&e))?;
     let mut names = resolved.names.as_ref().clone();
     let expanded = grouping_sets::expand(limited, &mut names).map_err(|e| spark_error(&e))?;
     let optimised = without_constant_keys(expanded).and_then(optimise).map_err(|e| spark_error(&e))?;
@@ -199,12 +197,16 @@ pub fn is_streaming(plan: &LogicalPlan) -> bool {
     .unwrap_or(false)
 }
 
-/// Limits over streams count over all batches. They are put aside before the optimiser can push them into their input.
-fn limits_over_streams(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
+/// Limits over streams count over all batches, where rows are only ever added: in append mode, and below an aggregation in any.
+/// They are put aside before the optimiser can push them into their input.
+fn limits_over_streams(plan: LogicalPlan, append: bool) -> datafusion::common::Result<LogicalPlan> {
     let limited = plan.transform_down(|node| {
         let LogicalPlan::Limit(limit) = &node else { return Ok(Transformed::no(node)) };
         if !is_streaming(&limit.input) {
             return Ok(Transformed::new(node, false, TreeNodeRecursion::Jump));
+        }
+        if !append && aggregates(&limit.input)? {
+            return Ok(Transformed::no(node));
         }
         let (SkipType::Literal(0), FetchType::Literal(Some(rows))) = (limit.get_skip_type()?, limit.get_fetch_type()?)
         else {
@@ -214,6 +216,18 @@ fn limits_over_streams(plan: LogicalPlan) -> datafusion::common::Result<LogicalP
         Ok(Transformed::yes(extension(Stateful { operator: 0, kind })))
     })?;
     Ok(limited.data)
+}
+
+/// Whether rows of a stream are aggregated somewhere in the plan.
+fn aggregates(plan: &LogicalPlan) -> datafusion::common::Result<bool> {
+    plan.exists(|node| {
+        let grouped = match node {
+            LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) => true,
+            LogicalPlan::Extension(extension) => extension.node.as_any().is::<SessionAggregate>(),
+            _ => false,
+        };
+        Ok(grouped && is_streaming(node))
+    })
 }
 
 fn extension(node: Stateful) -> LogicalPlan {
