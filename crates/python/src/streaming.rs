@@ -15,7 +15,7 @@ use millstream_dstream::{
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::streaming_datasets::{Level, PyDatasets, Rdd, exception_of, level_of, raised, with_python};
+use crate::streaming_datasets::{Held, Level, PyDatasets, Rdd, exception_of, level_of, raised, with_python};
 use crate::streaming_events::PyListener;
 
 /// How long a wait goes on before Ctrl-C is looked for.
@@ -32,11 +32,11 @@ impl Function {
         with_python(|py| {
             let mut arguments = vec![time.as_ms().into_pyobject(py)?.into_any()];
             arguments.extend(rdds.iter().map(|rdd| match rdd {
-                Some(rdd) => rdd.bind(py).clone(),
+                Some(rdd) => rdd.object(py),
                 None => py.None().into_bound(py),
             }));
             let result = self.0.bind(py).call1(PyTuple::new(py, arguments)?)?;
-            Ok((!result.is_none()).then(|| Arc::new(result.unbind())))
+            Ok((!result.is_none()).then(|| Held::shared(result.unbind())))
         })
         .map_err(raised)
     }
@@ -116,8 +116,8 @@ impl StreamingGraph {
         one_at_a_time: bool,
         default: Option<Py<PyAny>>,
     ) -> PyResult<usize> {
-        let queue = Queue::new(rdds.into_iter().map(Arc::new));
-        self.add(py, move |context| context.queue(queue, one_at_a_time, default.map(Arc::new)))
+        let queue = Queue::new(rdds.into_iter().map(Held::shared));
+        self.add(py, move |context| context.queue(queue, one_at_a_time, default.map(Held::shared)))
     }
 
     fn socket_text(&self, py: Python<'_>, host: &str, port: u16) -> PyResult<usize> {
@@ -179,7 +179,7 @@ impl StreamingGraph {
 
     fn state(&self, py: Python<'_>, parent: usize, update: Py<PyAny>, initial: Option<Py<PyAny>>) -> PyResult<usize> {
         let update = Function(update);
-        let initial = initial.map(Arc::new);
+        let initial = initial.map(Held::shared);
         let initial = initial.map(|rdd| Box::new(move || Ok(Arc::clone(&rdd))) as InitialFn<Rdd>);
         self.add(py, move |context| {
             let update = Box::new(move |time, state, new| update.call(time, &[state, Some(new)]));
@@ -221,7 +221,7 @@ impl StreamingGraph {
     fn slice(&self, py: Python<'_>, stream: usize, from_ms: i64, to_ms: i64) -> PyResult<Vec<Py<PyAny>>> {
         let rdds =
             self.run(py, |context| context.slice(NodeId(stream), Time::from_ms(from_ms), Time::from_ms(to_ms)))?;
-        Ok(rdds.iter().map(|rdd| rdd.clone_ref(py)).collect())
+        Ok(rdds.iter().map(|rdd| rdd.object(py).unbind()).collect())
     }
 
     fn checkpoint(&self, py: Python<'_>, directory: Option<PathBuf>) -> PyResult<()> {

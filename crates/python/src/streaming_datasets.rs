@@ -14,7 +14,31 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 /// An RDD, or whatever stands for one.
-pub(crate) type Rdd = Arc<Py<PyAny>>;
+pub(crate) type Rdd = Arc<Held>;
+
+/// A Python object that is let go on the thread that drops it. Otherwise the next thread that takes the interpreter's lock would
+/// do that, and if it is the main thread, a Ctrl-C could be lost in a finalizer.
+pub(crate) struct Held(Option<Py<PyAny>>);
+
+impl Held {
+    /// Holds the object.
+    pub(crate) fn shared(object: Py<PyAny>) -> Rdd {
+        Arc::new(Held(Some(object)))
+    }
+
+    /// The object.
+    pub(crate) fn object<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.0.as_ref().map_or_else(|| py.None().into_bound(py), |object| object.bind(py).clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let object = self.0.take();
+        // Without an interpreter there is nothing to let go of.
+        Python::try_attach(|_| drop(object));
+    }
+}
 
 /// A storage level as plain values: disk, memory, off heap, deserialized, replication.
 pub(crate) type Level = (bool, bool, bool, bool, u32);
@@ -53,7 +77,7 @@ impl PyDatasets {
     }
 
     fn give(&self, call: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<Py<PyAny>>) -> Result<Rdd, StreamError> {
-        with_python(|py| call(self.engine.bind(py))).map(Arc::new).map_err(raised)
+        with_python(|py| call(self.engine.bind(py))).map(Held::shared).map_err(raised)
     }
 
     /// For what may fail without harm to the batch.
@@ -73,7 +97,7 @@ impl Datasets for PyDatasets {
 
     fn union(&self, parts: Vec<Rdd>) -> Result<Rdd, StreamError> {
         self.give(|engine| {
-            let parts: Vec<_> = parts.iter().map(|part| part.bind(engine.py())).collect();
+            let parts: Vec<_> = parts.iter().map(|part| part.object(engine.py())).collect();
             Ok(engine.call_method1("union", (parts,))?.unbind())
         })
     }
@@ -95,18 +119,18 @@ impl Datasets for PyDatasets {
 
     fn remember(&self, dataset: &Rdd, level: StorageLevel) {
         self.try_to("an RDD cannot be kept", |engine| {
-            engine.call_method1("remember", (dataset.bind(engine.py()), values_of(level))).map(drop)
+            engine.call_method1("remember", (dataset.object(engine.py()), values_of(level))).map(drop)
         });
     }
 
     fn forget(&self, dataset: &Rdd) {
         self.try_to("an RDD cannot be let go", |engine| {
-            engine.call_method1("forget", (dataset.bind(engine.py()),)).map(drop)
+            engine.call_method1("forget", (dataset.object(engine.py()),)).map(drop)
         });
     }
 
     fn save(&self, dataset: &Rdd, dir: &Path) -> Result<(), StreamError> {
-        with_python(|py| self.engine.bind(py).call_method1("save", (dataset.bind(py), dir)).map(drop)).map_err(raised)
+        with_python(|py| self.engine.bind(py).call_method1("save", (dataset.object(py), dir)).map(drop)).map_err(raised)
     }
 
     fn load(&self, dir: &Path) -> Result<Rdd, StreamError> {
