@@ -341,6 +341,29 @@ fn a_failing_record_names_its_file_and_a_directory_without_files_has_no_schema()
     assert_eq!(error.condition(), Some("UNABLE_TO_INFER_SCHEMA"));
 }
 
+/// A file whose one column is said to be of a dictionary that it does not have: the library panics.
+#[test]
+fn a_parquet_file_that_contradicts_itself_fails_the_query_by_name() {
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().join("out");
+    give(sink("parquet", &out, &[], OutputMode::Append).unwrap().as_ref(), 0);
+    let file = file_scan(&spec("parquet", &out, None, &[])).unwrap().input_files().pop().unwrap();
+    let path = url::path_of_url(&file);
+    let whole = std::fs::read(&path).unwrap();
+    let mut contradictory = 0;
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] = 9;
+        std::fs::write(&path, bytes).unwrap();
+        let read = file_scan(&spec("parquet", &out, None, &[])).and_then(|scan| scan.rows(None, 1)).and_then(collect);
+        contradictory += usize::from(read.is_err_and(|e| {
+            e.condition() == Some("FAILED_READ_FILE.NO_HINT")
+                && e.cause().is_some_and(|c| c.to_string().contains("Malformed"))
+        }));
+    }
+    assert!(contradictory > 0);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
     #[test]

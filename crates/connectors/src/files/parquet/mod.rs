@@ -6,7 +6,9 @@
 mod convert;
 mod write;
 
+use std::fmt::Display;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
@@ -86,15 +88,17 @@ impl FileFormat for ParquetFormat {
                 }
             }
         }
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata)
-            .with_projection(mask)
-            .with_batch_size(BATCH_ROWS)
-            .build()
-            .map_err(|e| damaged(&e))?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata);
+        let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+        let mut reader = Some(guarded(|| builder.build())?);
         let wanted = wanted.clone();
-        Ok(Box::new(reader.map(move |batch| {
-            let batch = batch.map_err(|e| SparkError::plain(ExceptionClass::Runtime, e.to_string()))?;
-            block(&batch, &wanted, &found, &chosen)
+        Ok(Box::new(std::iter::from_fn(move || {
+            let mut batches = reader.take()?;
+            let batch = guarded(|| batches.next().transpose());
+            if matches!(batch, Ok(Some(_))) {
+                reader = Some(batches);
+            }
+            batch.transpose().map(|batch| block(&batch?, &wanted, &found, &chosen))
         })))
     }
 
@@ -134,13 +138,13 @@ fn block(batch: &RecordBatch, wanted: &Fields, found: &[Option<usize>], chosen: 
 fn load_metadata(input: &File, file: &DataFile) -> Result<ArrowReaderMetadata, ReadError> {
     // What Arrow wrote of its own types does not matter: Spark looks at the Parquet types.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let unreadable = |error| ReadError::Spark(unreadable_footer(file, &error));
-    let metadata = ArrowReaderMetadata::load(input, options.clone()).map_err(unreadable)?;
+    let unreadable = |error| ReadError::Spark(unreadable_footer(file, error));
+    let metadata = guarded(|| ArrowReaderMetadata::load(input, options.clone())).map_err(unreadable)?;
     match int96_as_micros(&metadata) {
         None => Ok(metadata),
         Some(schema) => {
             let parquet = Arc::clone(metadata.metadata());
-            ArrowReaderMetadata::try_new(parquet, options.with_schema(Arc::new(schema))).map_err(unreadable)
+            guarded(|| ArrowReaderMetadata::try_new(parquet, options.with_schema(Arc::new(schema)))).map_err(unreadable)
         }
     }
 }
@@ -161,7 +165,7 @@ fn int96_as_micros(metadata: &ArrowReaderMetadata) -> Option<Schema> {
     Some(Schema::new(metadata.schema().fields().iter().enumerate().map(field).collect::<Vec<_>>()))
 }
 
-fn unreadable_footer(file: &DataFile, error: &parquet::errors::ParquetError) -> SparkError {
+fn unreadable_footer(file: &DataFile, cause: SparkError) -> SparkError {
     SparkError::new(
         ExceptionClass::Spark,
         "FAILED_READ_FILE.CANNOT_READ_FILE_FOOTER",
@@ -174,11 +178,20 @@ fn unreadable_footer(file: &DataFile, error: &parquet::errors::ParquetError) -> 
         ),
     )
     .with("path", file.url())
-    .caused_by(SparkError::plain(ExceptionClass::Spark, error.to_string()))
+    .caused_by(cause)
 }
 
-fn damaged(error: &parquet::errors::ParquetError) -> SparkError {
-    SparkError::plain(ExceptionClass::Runtime, error.to_string())
+/// What `read` gives. The library panics on some files that contradict themselves; that is an error of the file.
+fn guarded<T, E: Display>(read: impl FnOnce() -> Result<T, E>) -> Result<T, SparkError> {
+    let failed = |text: String| SparkError::plain(ExceptionClass::Runtime, text);
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(result) => result.map_err(|error| failed(error.to_string())),
+        Err(panic) => {
+            let text =
+                panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            Err(failed(format!("Malformed Parquet file: {}", text.unwrap_or("it contradicts itself"))))
+        }
+    }
 }
 
 /// The columns of a file as Spark sees them.
