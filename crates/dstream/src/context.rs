@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use millstream_runtime::{Signal, Termination, Worker};
+use parking_lot::Mutex;
 
 use crate::checkpoint::{Checkpoint, Writer, local_path};
-use crate::clock::Stop;
 use crate::error::require;
 use crate::graph::files::FileStream;
 use crate::graph::queue::QueueStream;
@@ -93,7 +93,7 @@ pub(crate) struct Shared<B: Datasets> {
     pub tracker: Arc<Tracker>,
     pub listeners: ListenerBus,
     pub scheduler: Scheduler<B>,
-    pub waiter: Waiter,
+    pub termination: Termination<StreamError>,
     pub writer: Mutex<Option<Writer>>,
     pub estimators: Mutex<BTreeMap<usize, PidEstimator>>,
     pub state: Mutex<ContextState>,
@@ -103,7 +103,8 @@ pub(crate) struct Shared<B: Datasets> {
     pub recovered: Mutex<Option<Checkpoint>>,
     pub receivers: Mutex<Vec<ReceiverEntry>>,
     pub running: Mutex<Vec<Running>>,
-    pub ticker: Mutex<Option<(Arc<Stop>, std::thread::JoinHandle<()>)>>,
+    /// Closes blocks whose interval is over.
+    pub ticker: Mutex<Option<(Signal, Worker)>>,
 }
 
 #[derive(Default)]
@@ -125,50 +126,6 @@ pub(crate) struct ReceiverEntry {
     pub prepare: Prepare,
 }
 
-/// Where the program waits for the end.
-#[derive(Default)]
-pub(crate) struct Waiter {
-    outcome: Mutex<Outcome>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Outcome {
-    error: Option<StreamError>,
-    stopped: bool,
-}
-
-impl Waiter {
-    pub fn fail(&self, error: StreamError) {
-        self.outcome.lock().error = Some(error);
-        self.changed.notify_all();
-    }
-
-    pub fn stop(&self) {
-        self.outcome.lock().stopped = true;
-        self.changed.notify_all();
-    }
-
-    /// True if it was stopped, false if time is up.
-    fn wait(&self, timeout: Option<Duration>) -> Result<bool, StreamError> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut outcome = self.outcome.lock();
-        loop {
-            if let Some(error) = &outcome.error {
-                return Err(error.clone());
-            }
-            if outcome.stopped {
-                return Ok(true);
-            }
-            match deadline {
-                None => self.changed.wait(&mut outcome),
-                Some(deadline) if Instant::now() >= deadline => return Ok(false),
-                Some(deadline) => drop(self.changed.wait_until(&mut outcome, deadline)),
-            }
-        }
-    }
-}
-
 impl<B: Datasets> Context<B> {
     /// A context whose batches are `interval` apart.
     ///
@@ -185,7 +142,7 @@ impl<B: Datasets> Context<B> {
             tracker: Arc::default(),
             listeners: ListenerBus::default(),
             scheduler: Scheduler::default(),
-            waiter: Waiter::default(),
+            termination: Termination::default(),
             writer: Mutex::default(),
             estimators: Mutex::default(),
             state: Mutex::new(ContextState::Initialized),
@@ -611,6 +568,6 @@ impl<B: Datasets> Context<B> {
     /// # Errors
     /// A batch failed: each call gives the last such error, while later batches go on.
     pub fn await_termination(&self, timeout: Option<Duration>) -> Result<bool, StreamError> {
-        self.shared.waiter.wait(timeout)
+        self.shared.termination.wait(timeout)
     }
 }

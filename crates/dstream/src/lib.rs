@@ -13,7 +13,6 @@
 //! end with [`Context::stop`] or when the last handle of the context is dropped.
 
 mod checkpoint;
-mod clock;
 mod conf;
 mod context;
 mod datasets;
@@ -23,11 +22,9 @@ mod lifecycle;
 mod listener;
 mod receive;
 mod schedule;
-mod time;
 pub mod typed;
 
 pub use checkpoint::Checkpoint;
-pub use clock::{Clock, ManualClock};
 pub use conf::Conf;
 pub use context::{Context, ContextState, InverseFn, OutputName, WindowFunctions};
 pub use datasets::{Block, Datasets, StorageLevel, TextBlock};
@@ -39,5 +36,5 @@ pub use graph::queue::Queue;
 pub use graph::transform::{InitialFn, StateFn, TransformFn};
 pub use graph::window::AdvanceFn;
 pub use listener::{BatchInfo, Event, InputInfo, Listener, OutputInfo, ReceiverInfo};
+pub use millstream_runtime::{Clock, ManualClock, Span, Time};
 pub use receive::{Lines, OpenBlock, OpenText, Receiver, ReceiverControl, Store};
-pub use time::{Span, Time};

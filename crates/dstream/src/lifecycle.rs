@@ -7,10 +7,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use millstream_runtime::Signal;
 use parking_lot::Mutex;
 
 use crate::checkpoint::{Checkpoint, Writer};
-use crate::clock::Stop;
 use crate::context::{Launch, ReceiverEntry, Shared};
 use crate::error::require;
 use crate::listener::Event;
@@ -87,12 +87,10 @@ impl<B: Datasets> Shared<B> {
         times.dedup();
         let (shared, made) = (Arc::clone(self), Arc::new(Mutex::new(Ok(()))));
         let result = Arc::clone(&made);
-        let thread = spawn("stream-start", move || {
+        let worker = spawn("stream-start", move || {
             *result.lock() = times.into_iter().try_for_each(|time| shared.try_generate(time));
         })?;
-        if let Err(payload) = thread.join() {
-            return Err(StreamError::panic(payload.as_ref()));
-        }
+        worker.join().map_err(StreamError::Panic)?;
         made.lock().clone()
     }
 
@@ -141,7 +139,7 @@ impl<B: Datasets> Shared<B> {
             }),
             fail: Arc::new(move |error| {
                 if let Some(shared) = failing.upgrade() {
-                    shared.waiter.fail(error);
+                    shared.termination.fail(error);
                 }
             }),
             restart_delay: delay.to_std(),
@@ -217,16 +215,16 @@ impl<B: Datasets> Shared<B> {
 
     /// With a log, blocks are closed when their interval is over even if nothing more comes: then they are safe.
     fn start_ticker(&self, block_interval: Span) -> Result<(), StreamError> {
-        let (stop, tracker) = (Arc::new(Stop::default()), Arc::clone(&self.tracker));
-        let stopped = Arc::clone(&stop);
-        let thread = spawn("stream-blocks", move || {
+        let (signal, tracker) = (Signal::default(), Arc::clone(&self.tracker));
+        let stopped = signal.clone();
+        let worker = spawn("stream-blocks", move || {
             while !stopped.wait(block_interval.to_std()) {
                 if let Err(error) = tracker.tick() {
                     tracing::error!(%error, "cannot write a block to the write-ahead log");
                 }
             }
         })?;
-        *self.ticker.lock() = Some((stop, thread));
+        *self.ticker.lock() = Some((signal, worker));
         Ok(())
     }
 
@@ -239,7 +237,7 @@ impl<B: Datasets> Shared<B> {
         let state = *self.state.lock();
         if state == ContextState::Active {
             self.stop_all(gracefully);
-            self.waiter.stop();
+            self.termination.end(None);
         }
         *self.state.lock() = ContextState::Stopped;
         Ok(())
@@ -249,9 +247,9 @@ impl<B: Datasets> Shared<B> {
         let running: Vec<Running> = self.running.lock().drain(..).collect();
         running.iter().for_each(Running::ask_to_stop);
         running.into_iter().for_each(Running::join);
-        if let Some((stop, thread)) = self.ticker.lock().take() {
-            stop.set();
-            drop(thread.join());
+        if let Some((signal, worker)) = self.ticker.lock().take() {
+            signal.stop();
+            drop(worker.join());
         }
         // What was received last is in the next batch.
         self.scheduler.stop_generating(gracefully);

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
 
+use millstream_runtime::Worker;
 use parking_lot::{Mutex, RwLock};
 
 use crate::{Span, Time};
@@ -157,7 +157,7 @@ type Listeners = Arc<RwLock<Vec<(usize, Arc<dyn Listener>)>>>;
 #[derive(Default)]
 pub(crate) struct ListenerBus {
     listeners: Listeners,
-    worker: Mutex<Option<(SyncSender<Event>, JoinHandle<()>)>>,
+    worker: Mutex<Option<(SyncSender<Event>, Worker)>>,
     next: Mutex<usize>,
 }
 
@@ -176,7 +176,7 @@ impl ListenerBus {
     pub fn start(&self) -> std::io::Result<()> {
         let (sender, receiver) = sync_channel::<Event>(EVENTS_MAX);
         let listeners = Arc::clone(&self.listeners);
-        let thread = std::thread::Builder::new().name("stream-listeners".to_owned()).spawn(move || {
+        let worker = Worker::spawn("stream-listeners", None, move || {
             for event in receiver {
                 let listeners: Vec<Arc<dyn Listener>> = listeners.read().iter().map(|(_, l)| Arc::clone(l)).collect();
                 for listener in listeners {
@@ -187,7 +187,7 @@ impl ListenerBus {
                 }
             }
         })?;
-        *self.worker.lock() = Some((sender, thread));
+        *self.worker.lock() = Some((sender, worker));
         Ok(())
     }
 
@@ -202,15 +202,17 @@ impl ListenerBus {
     /// Whether this is the thread that tells listeners.
     pub fn called_by_listener(&self) -> bool {
         let worker = self.worker.lock();
-        worker.as_ref().is_some_and(|(_, thread)| thread.thread().id() == std::thread::current().id())
+        worker.as_ref().is_some_and(|(_, worker)| worker.is_current())
     }
 
     /// Ends when all events were given, unless it is called by a listener.
     pub fn stop(&self) {
-        let Some((sender, thread)) = self.worker.lock().take() else { return };
+        let Some((sender, worker)) = self.worker.lock().take() else { return };
         drop(sender);
-        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
-            tracing::error!("the thread of streaming listeners panicked");
+        if !worker.is_current()
+            && let Err(panic) = worker.join()
+        {
+            tracing::error!(panic, "the thread of streaming listeners panicked");
         }
     }
 }

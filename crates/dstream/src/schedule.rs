@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{JoinHandle, ThreadId};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
+use millstream_runtime::{Signal, Worker};
 use parking_lot::{Condvar, Mutex};
 
 use crate::checkpoint::Writer;
-use crate::clock::Stop;
 use crate::context::Shared;
 use crate::graph::OutputJob;
 use crate::listener::{BatchInfo, Event, InputInfo, OutputInfo};
@@ -23,11 +23,11 @@ pub(crate) struct Scheduler<B: Datasets> {
     changed: Condvar,
     /// Batches that are made and not done.
     sets: Mutex<BTreeMap<Time, Arc<JobSet>>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    workers: Mutex<Vec<Worker>>,
     worker_ids: Mutex<Vec<ThreadId>>,
-    generator: Mutex<Option<JoinHandle<()>>>,
+    generator: Mutex<Option<Worker>>,
     /// Ends the making of batches at once.
-    stop: Stop,
+    signal: Signal,
     /// Ends it after the next batch.
     last: Mutex<bool>,
 }
@@ -77,10 +77,10 @@ impl<B: Datasets> Default for Scheduler<B> {
             jobs: Mutex::new(Jobs { queue: VecDeque::new(), running: 0, closed: false }),
             changed: Condvar::new(),
             sets: Mutex::default(),
-            threads: Mutex::default(),
+            workers: Mutex::default(),
             worker_ids: Mutex::default(),
             generator: Mutex::default(),
-            stop: Stop::default(),
+            signal: Signal::default(),
             last: Mutex::new(false),
         }
     }
@@ -106,11 +106,11 @@ impl<B: Datasets> Scheduler<B> {
         if after_next {
             *self.last.lock() = true;
         } else {
-            self.stop.set();
+            self.signal.stop();
         }
-        let Some(thread) = self.generator.lock().take() else { return };
-        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
-            tracing::error!("the thread that makes batches panicked");
+        let Some(worker) = self.generator.lock().take().filter(|worker| !worker.is_current()) else { return };
+        if let Err(panic) = worker.join() {
+            tracing::error!(panic, "the thread that makes batches panicked");
         }
     }
 
@@ -135,9 +135,9 @@ impl<B: Datasets> Scheduler<B> {
         jobs.queue.clear();
         drop(jobs);
         if done {
-            for thread in self.threads.lock().drain(..) {
-                if thread.join().is_err() {
-                    tracing::error!("a thread of output operations panicked");
+            for worker in self.workers.lock().drain(..) {
+                if let Err(panic) = worker.join() {
+                    tracing::error!(panic, "a thread of output operations panicked");
                 }
             }
         } else {
@@ -171,14 +171,14 @@ impl<B: Datasets> Shared<B> {
     pub(crate) fn start_workers(self: &Arc<Self>, count: usize) -> Result<(), StreamError> {
         for _ in 0..count.max(1) {
             let shared = Arc::clone(self);
-            let thread = spawn("stream-jobs", move || {
+            let worker = spawn("stream-jobs", move || {
                 while let Some(job) = shared.scheduler.next_job() {
                     shared.run(job);
                     shared.scheduler.job_done();
                 }
             })?;
-            self.scheduler.worker_ids.lock().push(thread.thread().id());
-            self.scheduler.threads.lock().push(thread);
+            self.scheduler.worker_ids.lock().push(worker.id());
+            self.scheduler.workers.lock().push(worker);
         }
         Ok(())
     }
@@ -186,9 +186,9 @@ impl<B: Datasets> Shared<B> {
     /// Starts the thread that makes batches, from `first` on.
     pub(crate) fn start_generating(self: &Arc<Self>, first: Time) -> Result<(), StreamError> {
         let shared = Arc::clone(self);
-        let thread = spawn("stream-batches", move || {
+        let worker = spawn("stream-batches", move || {
             let mut time = first;
-            while shared.clock.wait_until(time, &shared.scheduler.stop) {
+            while shared.clock.wait_until(time, &shared.scheduler.signal) {
                 let last = *shared.scheduler.last.lock();
                 shared.generate(time);
                 if last {
@@ -197,14 +197,14 @@ impl<B: Datasets> Shared<B> {
                 time = time + shared.interval;
             }
         })?;
-        *self.scheduler.generator.lock() = Some(thread);
+        *self.scheduler.generator.lock() = Some(worker);
         Ok(())
     }
 
     fn generate(&self, time: Time) {
         if let Err(error) = self.try_generate(time) {
             tracing::error!(%error, batch = time.as_ms(), "cannot make a batch");
-            self.waiter.fail(error);
+            self.termination.fail(error);
         }
         self.write_checkpoint(time);
     }
@@ -253,7 +253,7 @@ impl<B: Datasets> Shared<B> {
         match result {
             Err(error) => {
                 tracing::error!(%error, batch = set.time.as_ms(), output = job.output.name, "an output operation failed");
-                self.waiter.fail(error);
+                self.termination.fail(error);
             }
             Ok(()) if done => {
                 self.scheduler.sets.lock().remove(&set.time);
@@ -323,7 +323,7 @@ impl<B: Datasets> Shared<B> {
         let saved = saved.unwrap_or_else(|payload| Err(StreamError::panic(payload.as_ref())));
         if let Err(error) = saved {
             tracing::error!(%error, batch = time.as_ms(), "cannot save a dataset for the checkpoint");
-            self.waiter.fail(error);
+            self.termination.fail(error);
         }
         {
             let _generation = self.graph.generation.lock();
@@ -379,7 +379,7 @@ impl<B: Datasets> Shared<B> {
 /// inside of the next: ten seconds of short batches. What is not used costs no memory.
 const STACK_BYTES: usize = 128 << 20;
 
-pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StreamError> {
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<Worker, StreamError> {
     let failed = |e: std::io::Error| StreamError::IllegalState(format!("Cannot start the thread `{name}`: {e}"));
-    std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body).map_err(failed)
+    Worker::spawn(name, Some(STACK_BYTES), body).map_err(failed)
 }

@@ -12,6 +12,7 @@ use millstream_connectors::source::Source;
 use millstream_formats::condition::SparkError;
 use millstream_operators::stream_plan::{StreamPlan, StreamSettings};
 use millstream_plan::resolved::StreamTable;
+use millstream_runtime::Clock;
 
 use crate::trigger::Trigger;
 
@@ -66,6 +67,8 @@ pub struct QueryDefinition {
     pub checkpoint_is_temporary: bool,
     /// Settings.
     pub settings: QuerySettings,
+    /// What triggers go by, and where batches have their time from.
+    pub clock: Clock,
     /// What `current_timestamp()` reads, µs.
     pub now_us: Arc<AtomicI64>,
     /// Makes the plan.

@@ -9,16 +9,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use chrono::Utc;
 use millstream_connectors::sink::{OutputMode, Sink};
 use millstream_connectors::source::{Offset, Rows};
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::log::{CommitLog, CommitRecord, OffsetLog, OffsetRecord, check_state_settings};
 use millstream_operators::stream_plan::{Batch, EventTimeStats, StreamPlan};
+use millstream_runtime::{Clock, Span, Time};
 
 use crate::definition::{QueryDefinition, QuerySettings};
 use crate::manager::{QueryEvent, QueryManager};
@@ -38,6 +38,7 @@ pub(crate) struct Execution {
     trigger: Trigger,
     sink: Arc<dyn Sink>,
     schema: SchemaRef,
+    clock: Clock,
     now_us: Arc<AtomicI64>,
     plan: Box<dyn StreamPlan>,
     sources: Vec<SourceSlot>,
@@ -54,7 +55,7 @@ pub(crate) struct Execution {
     /// The last batch that ran in this run.
     last_batch: Option<Batch>,
     last_trigger_ms: Option<i64>,
-    last_idle: Option<Instant>,
+    last_idle: Option<Time>,
 }
 
 impl Execution {
@@ -80,7 +81,7 @@ impl Execution {
         assign_offsets(&mut sources, leaves.len(), &recovered)?;
         for slot in &sources {
             let shared = Arc::clone(&shared);
-            slot.source.on_data(Box::new(move || shared.wake()));
+            slot.source.on_data(Box::new(move || shared.signal.wake()));
         }
         plan.restore(recovered.batch_id)?;
         let policy = match settings.pinned.get(POLICY_KEY).map(String::as_str) {
@@ -95,6 +96,7 @@ impl Execution {
             trigger: definition.trigger,
             sink: definition.sink,
             schema: definition.schema,
+            clock: definition.clock,
             now_us: definition.now_us,
             plan,
             sources,
@@ -127,55 +129,46 @@ impl Execution {
             Trigger::Once => self.trigger().map(|_| ()),
             Trigger::AvailableNow => {
                 self.sources.iter().try_for_each(|slot| slot.source.fix_end())?;
-                while !self.shared.stopping() && self.trigger()? {}
+                while !self.shared.signal.is_stopped() && self.trigger()? {}
                 Ok(())
             }
             Trigger::ProcessingTime(interval) if interval.is_zero() => self.run_continually(),
-            Trigger::ProcessingTime(interval) => self.run_at_multiples(interval),
+            Trigger::ProcessingTime(interval) => self.run_at_multiples(Span::from(interval).max(Span::from_ms(1))),
         }
     }
 
     fn run_continually(&mut self) -> Result<(), SparkError> {
-        while !self.shared.stopping() {
+        while !self.shared.signal.is_stopped() {
             if !self.trigger()? {
-                self.shared.pause(Instant::now() + self.settings.polling_delay, true);
+                self.shared.signal.wait_for_wake(self.settings.polling_delay);
             }
         }
         Ok(())
     }
 
-    fn run_at_multiples(&mut self, interval: Duration) -> Result<(), SparkError> {
-        let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1);
-        while !self.shared.stopping() {
-            let begin_ms = now_ms();
+    fn run_at_multiples(&mut self, interval: Span) -> Result<(), SparkError> {
+        while !self.shared.signal.is_stopped() {
+            let next = self.clock.now().next(interval, Time::EPOCH);
             self.trigger()?;
-            let next_ms = (begin_ms / interval_ms).saturating_add(1).saturating_mul(interval_ms);
-            let wait_ms = next_ms - now_ms();
-            match u64::try_from(wait_ms) {
-                // Long waits are cut so that the deadline stays within what the clock can express.
-                Ok(ms) => self.pause_for(Duration::from_millis(ms)),
-                Err(_) => tracing::warn!(
-                    query = %self.identity.id,
-                    "a batch took {} ms longer than the trigger interval of {interval_ms} ms", -wait_ms
-                ),
+            let late = self.clock.now() - next;
+            if late > Span::ZERO {
+                tracing::warn!(query = %self.identity.id, "a batch took {late} longer than the trigger interval of {interval}");
+            } else {
+                self.clock.wait_until(next, &self.shared.signal);
             }
         }
         Ok(())
-    }
-
-    fn pause_for(&self, wait: Duration) {
-        self.shared.pause(Instant::now() + wait.min(Duration::from_secs(86_400 * 365)), false);
     }
 
     /// Serves one trigger; whether a batch ran.
     fn trigger(&mut self) -> Result<bool, SparkError> {
         let trigger = self.shared.begin_trigger();
-        let (begin, begin_ms) = (Instant::now(), now_ms());
+        let (begin, begin_ms) = (Instant::now(), self.clock.now().as_ms());
         let mut durations = Durations::default();
         if self.constructed.is_none() && !self.construct(&mut durations)? {
             self.shared.set_status("Waiting for data to arrive", false, false);
             self.shared.quiet(trigger);
-            self.report_idle(begin_ms);
+            self.report_idle();
             return Ok(false);
         }
         let new_data = self.sources.iter().any(SourceSlot::has_new_data);
@@ -224,7 +217,7 @@ impl Execution {
             return Ok(false);
         }
         let begin = Instant::now();
-        let timestamp_ms = now_ms();
+        let timestamp_ms = self.clock.now().as_ms();
         self.offsets.add(
             self.batch_id,
             &OffsetRecord {
@@ -302,7 +295,7 @@ impl Execution {
         let mut written = 0;
         let (shared, schema) = (&self.shared, &self.schema);
         self.plan.run(batch, &mut |partition, rows| {
-            if shared.stopping() {
+            if shared.signal.is_stopped() {
                 return Err(stopped());
             }
             written += i64::try_from(rows.num_rows()).unwrap_or_default();
@@ -322,7 +315,7 @@ impl Execution {
     /// The rows, with an error in their place once the query shall stop.
     fn stoppable(&self, rows: Rows) -> Rows {
         let shared = Arc::clone(&self.shared);
-        Box::new(rows.map(move |rows| if shared.stopping() { Err(stopped()) } else { rows }))
+        Box::new(rows.map(move |rows| if shared.signal.is_stopped() { Err(stopped()) } else { rows }))
     }
 
     fn report(&mut self, batch: Batch, begin_ms: i64, durations: Durations, output_rows: i64) {
@@ -353,15 +346,16 @@ impl Execution {
             observed: self.plan.observed(),
         });
         self.last_trigger_ms = Some(begin_ms);
-        self.last_idle = Some(Instant::now());
-        self.shared.add_progress(Arc::clone(&progress));
+        self.last_idle = Some(self.clock.now());
+        self.shared.recent.add(Arc::clone(&progress));
         self.manager.publish(&QueryEvent::Progress(progress));
     }
 
-    fn report_idle(&mut self, now_ms: i64) {
-        if self.last_idle.is_none_or(|last| last.elapsed() >= self.settings.idle_interval) {
-            self.last_idle = Some(Instant::now());
-            self.manager.publish(&QueryEvent::Idle(self.identity.clone(), now_ms));
+    fn report_idle(&mut self) {
+        let now = self.clock.now();
+        if self.last_idle.is_none_or(|last| now - last >= Span::from(self.settings.idle_interval)) {
+            self.last_idle = Some(now);
+            self.manager.publish(&QueryEvent::Idle(self.identity.clone(), now.as_ms()));
         }
     }
 }
@@ -379,10 +373,6 @@ fn under_user_names(schema: &SchemaRef, rows: RecordBatch) -> Result<RecordBatch
 
 fn stopped() -> SparkError {
     SparkError::plain(ExceptionClass::Spark, "The query was stopped.")
-}
-
-fn now_ms() -> i64 {
-    Utc::now().timestamp_millis()
 }
 
 fn elapsed_ms(since: Instant) -> u64 {

@@ -1,13 +1,13 @@
 //! The handle of a streaming query: what a program can ask of it and tell it, from any thread.
 //!
-//! The query itself runs on a thread of its own (`micro_batch`). That thread is the only writer of [`Shared`]; handles read it
-//! and wait on `changed`.
+//! The query itself runs on a thread of its own (`micro_batch`). That thread is the only writer of [`Shared`]; handles read it,
+//! signal to it, and wait for its end.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use millstream_formats::condition::{ExceptionClass, SparkError};
+use millstream_runtime::{History, Signal, Termination};
 use parking_lot::{Condvar, Mutex};
 use uuid::Uuid;
 
@@ -37,24 +37,22 @@ pub struct QueryStatus {
 
 /// What the thread of the query and its handles share.
 pub(crate) struct Shared {
+    /// Stops the query, and wakes it when data may have arrived.
+    pub signal: Signal,
+    /// The newest reports.
+    pub recent: History<Arc<Progress>>,
+    termination: Termination<SparkError>,
     state: Mutex<State>,
-    /// Signalled at each change of `state`, and when data may have arrived.
-    changed: Condvar,
+    /// A trigger found nothing to do, or the query has ended.
+    quiet: Condvar,
 }
 
 struct State {
     status: QueryStatus,
-    recent: VecDeque<Arc<Progress>>,
-    recent_max: usize,
-    active: bool,
-    stop: bool,
-    failure: Option<SparkError>,
     explain: Option<(String, String)>,
     /// Triggers that have begun, and the newest of them that found nothing to do.
     triggers_begun: u64,
     quiet_trigger: u64,
-    /// Set by a source when data may have arrived.
-    woken: bool,
 }
 
 impl Shared {
@@ -62,19 +60,11 @@ impl Shared {
         let status =
             QueryStatus { message: "Initializing sources".into(), data_available: false, trigger_active: false };
         Self {
-            state: Mutex::new(State {
-                status,
-                recent: VecDeque::new(),
-                recent_max,
-                active: true,
-                stop: false,
-                failure: None,
-                explain: None,
-                triggers_begun: 0,
-                quiet_trigger: 0,
-                woken: false,
-            }),
-            changed: Condvar::new(),
+            signal: Signal::default(),
+            recent: History::new(recent_max),
+            termination: Termination::default(),
+            state: Mutex::new(State { status, explain: None, triggers_begun: 0, quiet_trigger: 0 }),
+            quiet: Condvar::new(),
         }
     }
 
@@ -86,14 +76,6 @@ impl Shared {
         self.state.lock().explain = Some((simple, extended));
     }
 
-    pub(crate) fn add_progress(&self, progress: Arc<Progress>) {
-        let mut state = self.state.lock();
-        if state.recent.len() >= state.recent_max {
-            state.recent.pop_front();
-        }
-        state.recent.push_back(progress);
-    }
-
     pub(crate) fn begin_trigger(&self) -> u64 {
         let mut state = self.state.lock();
         state.triggers_begun += 1;
@@ -103,41 +85,18 @@ impl Shared {
     /// The trigger found nothing to do.
     pub(crate) fn quiet(&self, trigger: u64) {
         self.state.lock().quiet_trigger = trigger;
-        self.changed.notify_all();
-    }
-
-    pub(crate) fn wake(&self) {
-        self.state.lock().woken = true;
-        self.changed.notify_all();
-    }
-
-    pub(crate) fn stopping(&self) -> bool {
-        self.state.lock().stop
-    }
-
-    /// Waits until `deadline`, a wake-up or a stop; true if the query shall stop.
-    pub(crate) fn pause(&self, deadline: Instant, until_woken: bool) -> bool {
-        let mut state = self.state.lock();
-        while !(state.stop || until_woken && state.woken) {
-            if self.changed.wait_until(&mut state, deadline).timed_out() {
-                break;
-            }
-        }
-        state.woken = false;
-        state.stop
+        self.quiet.notify_all();
     }
 
     pub(crate) fn finish(&self, failure: Option<SparkError>) {
-        let mut state = self.state.lock();
         let message = match &failure {
             Some(error) => format!("Terminated with exception: {error}"),
             None => "Stopped".to_string(),
         };
+        let mut state = self.state.lock();
         state.status = QueryStatus { message, data_available: false, trigger_active: false };
-        state.failure = failure;
-        state.active = false;
-        drop(state);
-        self.changed.notify_all();
+        self.termination.end(failure);
+        self.quiet.notify_all();
     }
 }
 
@@ -174,7 +133,7 @@ impl StreamingQuery {
 
     /// Whether it runs.
     pub fn is_active(&self) -> bool {
-        self.shared.state.lock().active
+        !self.shared.termination.is_ended()
     }
 
     /// What it is doing.
@@ -184,17 +143,17 @@ impl StreamingQuery {
 
     /// The newest reports, oldest first; `spark.sql.streaming.numRecentProgressUpdates` of them are kept.
     pub fn recent_progress(&self) -> Vec<Arc<Progress>> {
-        self.shared.state.lock().recent.iter().cloned().collect()
+        self.shared.recent.all()
     }
 
     /// The newest report.
     pub fn last_progress(&self) -> Option<Arc<Progress>> {
-        self.shared.state.lock().recent.back().cloned()
+        self.shared.recent.last()
     }
 
     /// The error it ended with: condition `STREAM_FAILED`, its cause inside.
     pub fn exception(&self) -> Option<SparkError> {
-        self.shared.state.lock().failure.clone()
+        self.shared.termination.error()
     }
 
     /// The plan of its batches, or none while no batch has been planned.
@@ -208,19 +167,7 @@ impl StreamingQuery {
     /// # Errors
     /// The error it ended with.
     pub fn await_termination(&self, timeout: Option<Duration>) -> Result<bool, SparkError> {
-        let deadline = timeout.map(|t| Instant::now() + t);
-        let mut state = self.shared.state.lock();
-        while state.active {
-            match deadline {
-                None => self.shared.changed.wait(&mut state),
-                Some(deadline) => {
-                    if self.shared.changed.wait_until(&mut state, deadline).timed_out() && state.active {
-                        return Ok(false);
-                    }
-                }
-            }
-        }
-        state.failure.clone().map_or(Ok(true), Err)
+        self.shared.termination.wait(timeout)
     }
 
     /// Waits until everything that was there when it was called has been processed and committed.
@@ -231,27 +178,22 @@ impl StreamingQuery {
         let mut state = self.shared.state.lock();
         // A trigger that has begun already may have looked at the sources before the data came.
         let enough = state.triggers_begun + 1;
-        state.woken = true;
-        self.shared.changed.notify_all();
-        while state.active && state.quiet_trigger < enough {
-            self.shared.changed.wait(&mut state);
+        self.shared.signal.wake();
+        while state.quiet_trigger < enough && self.is_active() {
+            self.shared.quiet.wait(&mut state);
         }
-        state.failure.clone().map_or(Ok(()), Err)
+        self.exception().map_or(Ok(()), Err)
     }
 
     /// Asks the query to stop, without waiting for it.
     pub fn request_stop(&self) {
-        self.shared.state.lock().stop = true;
-        self.shared.changed.notify_all();
+        self.shared.signal.stop();
     }
 
     /// Stops the query and waits until it has ended; the batch in work is given up. Its failure is not reported here.
     pub fn stop(&self) {
         self.request_stop();
-        let mut state = self.shared.state.lock();
-        while state.active {
-            self.shared.changed.wait(&mut state);
-        }
+        self.shared.termination.wait_for_end(None);
     }
 }
 

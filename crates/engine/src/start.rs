@@ -61,7 +61,7 @@ fn run_to_end(
     });
     let result = catch_unwind(run).unwrap_or_else(|_| Err(SparkError::internal("the query panicked")));
     match result {
-        Err(error) if !shared.stopping() => {
+        Err(error) if !shared.signal.is_stopped() => {
             tracing::error!(query = %identity.id, name = identity.name, run = %identity.run_id, batch, "query failed: {error}");
             Some(stream_failed(identity, &error, batch))
         }

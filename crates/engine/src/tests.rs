@@ -13,6 +13,7 @@ use millstream_connectors::source::{Offset, Rows, Source};
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_operators::stream_plan::{Batch, EventTimeStats, OperatorProgress, Output, StreamPlan};
 use millstream_plan::resolved::{StreamOrigin, StreamTable};
+use millstream_runtime::{Clock, ManualClock, Time};
 use parking_lot::Mutex;
 
 use crate::{QueryDefinition, QueryManager, QuerySettings, StreamingQuery, Trigger, start};
@@ -194,6 +195,7 @@ struct World {
     numbers: Numbers,
     kept: Kept,
     manager: Arc<QueryManager>,
+    clock: Clock,
     dir: tempfile::TempDir,
 }
 
@@ -203,6 +205,7 @@ impl World {
             numbers: Numbers::default(),
             kept: Kept::default(),
             manager: Arc::default(),
+            clock: Clock::System,
             dir: tempfile::tempdir().unwrap(),
         }
     }
@@ -241,6 +244,7 @@ impl World {
                 stop_active_run: true,
                 pinned,
             },
+            clock: self.clock.clone(),
             now_us: Arc::default(),
             plan: Box::new(move |_| {
                 Ok(Box::new(Identity { table, input: Mutex::default(), count: AtomicI64::new(0) }))
@@ -399,4 +403,27 @@ fn a_checkpoint_with_other_sources_is_refused() {
     std::fs::remove_file(log.with_file_name(".0.crc")).unwrap();
     let error = world.start(Trigger::AvailableNow).await_termination(None).unwrap_err();
     assert!(error.to_string().contains("There are [2] sources in the checkpoint"), "{error}");
+}
+
+#[test]
+fn a_processing_time_trigger_fires_at_the_multiples_of_its_interval_and_leaves_out_those_it_is_too_late_for() {
+    const DEADLINE: Duration = Duration::from_secs(20);
+    let clock = ManualClock::new(Time::from_ms(10_400));
+    let world = World { clock: Clock::Manual(Arc::clone(&clock)), ..World::new() };
+    world.numbers.add(&[1]);
+    let query = world.start(Trigger::ProcessingTime(Duration::from_secs(1)));
+    assert!(clock.await_waiter(Time::from_ms(11_000), DEADLINE), "the first batch runs at once");
+    world.numbers.add(&[2]);
+    clock.advance_to(Time::from_ms(10_999));
+    assert_eq!(world.batches(), [(0, vec![1])]);
+    clock.advance_to(Time::from_ms(11_000));
+    assert!(clock.await_waiter(Time::from_ms(12_000), DEADLINE));
+    world.numbers.add(&[3]);
+    clock.advance_to(Time::from_ms(14_300));
+    assert!(clock.await_waiter(Time::from_ms(15_000), DEADLINE), "12, 13 and 14 s are one trigger");
+    assert_eq!(world.batches(), [(0, vec![1]), (1, vec![2]), (2, vec![3])]);
+    let begun: Vec<i64> = query.recent_progress().iter().map(|progress| progress.timestamp_ms).collect();
+    assert_eq!(begun, [10_400, 11_000, 14_300]);
+    query.stop();
+    assert!(!clock.await_waiter(Time::from_ms(15_000), Duration::ZERO), "a stop ends the wait");
 }

@@ -12,6 +12,7 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_plan::ir::WriteStream;
 use millstream_plan::resolved::{StreamOrigin, StreamTable};
 use millstream_plan::unsupported;
+use millstream_runtime::Clock;
 use uuid::Uuid;
 
 use crate::analysis::{Analysis, connector_conf};
@@ -89,6 +90,7 @@ impl Session {
             checkpoint,
             checkpoint_is_temporary,
             settings: settings(self.conf(), self.engine.options().cores)?,
+            clock: Clock::System,
             now_us,
             plan: Box::new(move |settings| {
                 unsupported::check_execution(&resolved, mode)?;

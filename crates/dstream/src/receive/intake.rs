@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use millstream_runtime::Signal;
 use parking_lot::{Condvar, Mutex};
 
 use super::rate::{Limiter, RateLimit};
 use super::tracker::WriteAhead;
 use super::{BLOCK_BYTES_MAX, ReceiverControl};
-use crate::clock::Stop;
 use crate::{Block, Clock, Span, StreamError};
 
 /// A block that is being filled.
@@ -45,7 +45,7 @@ pub(crate) struct Intake<O: OpenBlock> {
     state: Mutex<State<O>>,
     /// The receiver waits here for room.
     room: Condvar,
-    pub stop: Stop,
+    pub signal: Signal,
     pub rate: RateLimit,
     settings: IntakeSettings,
     log: Option<WriteAhead>,
@@ -84,7 +84,7 @@ impl<O: OpenBlock> Intake<O> {
         Intake {
             state: Mutex::new(state),
             room: Condvar::new(),
-            stop: Stop::default(),
+            signal: Signal::default(),
             rate,
             settings,
             log,
@@ -129,10 +129,12 @@ impl<O: OpenBlock> Intake<O> {
     }
 
     pub fn set_on_stop(&self, action: Option<Box<dyn Fn() + Send>>) {
-        if let (Some(action), true) = (&action, self.stop.is_set()) {
+        // Under the lock, so that a stop at this moment finds the action or is seen here.
+        let mut on_stop = self.on_stop.lock();
+        if let (Some(action), true) = (&action, self.signal.is_stopped()) {
             action();
         }
-        *self.on_stop.lock() = action;
+        *on_stop = action;
     }
 }
 
@@ -161,7 +163,7 @@ impl<O: OpenBlock> Shelf for Intake<O> {
     }
 
     fn stop(&self) {
-        self.stop.set();
+        self.signal.stop();
         self.state.lock().stopped = true;
         self.room.notify_all();
         if let Some(action) = self.on_stop.lock().as_ref() {
@@ -198,7 +200,7 @@ impl<O: OpenBlock> Store<O> {
             }
             let portion = self.limiter.portion(&self.intake.rate, records);
             let rest = (portion < records).then(|| O::split_part(&mut part, portion));
-            if self.limiter.wait(&self.intake.rate, portion, &self.intake.stop) {
+            if self.limiter.wait(&self.intake.rate, portion, &self.intake.signal) {
                 return Err(stopped());
             }
             match self.intake.append(part) {
@@ -215,12 +217,12 @@ impl<O: OpenBlock> Store<O> {
 
     /// Whether the receiver should return.
     pub fn stopped(&self) -> bool {
-        self.intake.stop.is_set()
+        self.intake.signal.is_stopped()
     }
 
     /// Waits; true if the receiver should return.
     pub fn wait(&self, at_most: std::time::Duration) -> bool {
-        self.intake.stop.wait(at_most)
+        self.intake.signal.wait(at_most)
     }
 
     /// What is done when the receiver shall stop, such as closing what it waits for. Called by another thread, or now if it is

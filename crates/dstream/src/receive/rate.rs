@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::clock::Stop;
+use millstream_runtime::Signal;
 
 /// The limit in force, which a rate estimator may change while the receiver runs.
 pub(crate) struct RateLimit {
@@ -52,7 +52,7 @@ impl Limiter {
     }
 
     /// Waits for the turn of `records` elements; true if it was stopped.
-    pub fn wait(&mut self, limit: &RateLimit, records: u64, stop: &Stop) -> bool {
+    pub fn wait(&mut self, limit: &RateLimit, records: u64, signal: &Signal) -> bool {
         let rate = limit.get();
         if rate.is_infinite() {
             self.free_at = None;
@@ -61,6 +61,6 @@ impl Limiter {
         let now = Instant::now();
         let turn = self.free_at.map_or(now, |free_at| free_at.max(now));
         self.free_at = Some(turn + Duration::from_secs_f64(records as f64 / rate));
-        turn > now && stop.wait(turn - now)
+        turn > now && signal.wait(turn - now)
     }
 }

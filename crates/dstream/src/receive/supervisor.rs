@@ -2,9 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use millstream_runtime::Worker;
 use parking_lot::Mutex;
 
 use super::{Intake, OpenBlock, Receiver, ReceiverControl, Shelf, Store};
@@ -23,12 +23,11 @@ pub(crate) struct Supervisor {
 /// A receiver that runs.
 pub(crate) struct Running {
     shelf: Arc<dyn Shelf>,
-    thread: JoinHandle<()>,
+    worker: Worker,
 }
 
 /// A receiver that does not end within this time after it was told to is left alone.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-const STOP_POLL: Duration = Duration::from_millis(2);
 
 impl Running {
     pub fn ask_to_stop(&self) {
@@ -37,16 +36,12 @@ impl Running {
 
     /// Waits until it has stored its last element.
     pub fn join(self) {
-        let deadline = Instant::now() + STOP_TIMEOUT;
-        while !self.thread.is_finished() {
-            if Instant::now() > deadline {
-                tracing::warn!("a receiver did not stop in time");
-                return;
-            }
-            std::thread::sleep(STOP_POLL);
+        if self.worker.wait(Some(STOP_TIMEOUT)) == Ok(false) {
+            tracing::warn!("a receiver did not stop in time");
+            return;
         }
-        if self.thread.join().is_err() {
-            tracing::error!("the thread of a receiver panicked");
+        if let Err(panic) = self.worker.join() {
+            tracing::error!(panic, "the thread of a receiver panicked");
         }
     }
 }
@@ -60,10 +55,9 @@ impl Supervisor {
         intake: Arc<Intake<O>>,
     ) -> std::io::Result<Running> {
         let shelf: Arc<dyn Shelf> = Arc::clone(&intake) as Arc<dyn Shelf>;
-        let thread = std::thread::Builder::new()
-            .name(format!("stream-receiver-{input}"))
-            .spawn(move || self.run(input, receiver, &intake))?;
-        Ok(Running { shelf, thread })
+        let name = format!("stream-receiver-{input}");
+        let worker = Worker::spawn(&name, None, move || self.run(input, receiver, &intake))?;
+        Ok(Running { shelf, worker })
     }
 
     fn run<O: OpenBlock>(self, input: usize, mut receiver: Box<dyn Receiver<O>>, intake: &Arc<Intake<O>>) {
@@ -77,13 +71,16 @@ impl Supervisor {
             last_error: String::new(),
             last_error_time: Time::from_ms(-1),
         }));
-        while !intake.stop.is_set() {
+        while !intake.signal.is_stopped() {
             info.lock().active = true;
             (self.post)(Event::ReceiverStarted(info.lock().clone()));
             let control = self.receive_once(receiver.as_mut(), intake, &info);
             intake.set_on_stop(None);
-            let control =
-                if intake.stop.is_set() { ReceiverControl::Stop { message: STOPPED.to_owned() } } else { control };
+            let control = if intake.signal.is_stopped() {
+                ReceiverControl::Stop { message: STOPPED.to_owned() }
+            } else {
+                control
+            };
             let (message, error, again) = match control {
                 ReceiverControl::Restart { message, error } => {
                     let delay = self.restart_delay.as_millis();
@@ -101,7 +98,7 @@ impl Supervisor {
             info.lock().active = false;
             self.note_error(&info, message, error);
             (self.post)(Event::ReceiverStopped(info.lock().clone()));
-            if !again || intake.stop.wait(self.restart_delay) {
+            if !again || intake.signal.wait(self.restart_delay) {
                 return;
             }
         }

@@ -19,6 +19,9 @@ pub struct Time(i64);
 pub struct Span(i64);
 
 impl Time {
+    /// The beginning of 1970, UTC.
+    pub const EPOCH: Time = Time(0);
+
     /// The point `ms` milliseconds after the epoch.
     pub const fn from_ms(ms: i64) -> Self {
         Time(ms)
