@@ -1,7 +1,7 @@
 //! A checkpoint survives a crash at every write, sync, link, rename and removal, and another crash while it recovers.
 //!
 //! A crash is a step after which nothing more happens to the files ([`millstream_formats::faults`]). The driver does what a query
-//! does, in its order: source log, offsets, state, commit, maintenance. The same for whole queries: `millstream/tests/crashes.rs`.
+//! does, in its order: source log, offsets, state, commit, maintenance. The same for whole queries: `millstream/tests/recovery/crashes.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{DataType, Field, Fields};
-use millstream_formats::faults::{Fault, FaultPlan, STEPS, Step, power_cut};
+use millstream_formats::faults::crashes::{Aftermath, Crashes, Left, Recovers, fast_temp_dir};
+use millstream_formats::faults::{Fault, FaultPlan, STEPS};
 use millstream_formats::filelog::{FileLogOptions, SourceFile, SourceFileLog};
 use millstream_formats::log::{CommitLog, CommitRecord, OffsetLog, OffsetRecord, query_id};
 use millstream_formats::row::{RowBuffer, RowEncoder};
@@ -25,10 +26,8 @@ const BATCHES: i64 = 5;
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 type Rows = BTreeMap<i64, i64>;
 
-/// A directory in memory where there is one: a run syncs dozens of files, and there are thousands of runs.
 fn scratch() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+    tempfile::tempdir_in(fast_temp_dir()).unwrap()
 }
 
 /// What batch `id` does: batches 2 and 3 change nothing.
@@ -122,45 +121,37 @@ fn describe(dir: &Path) -> Outcome {
     Ok(metadata.write_if_missing(&OperatorMetadata::path(&state), true)?)
 }
 
-/// Runs until the step is reached for the `hit`-th time; the steps before it, or none if it never was.
-fn run_until(dir: &Path, step: &str, hit: usize) -> Option<Vec<Step>> {
-    let plan = FaultPlan::below(dir);
-    plan.arm(step, hit, Fault::Crash);
-    let ended = run(dir);
-    assert_eq!(ended.is_err(), plan.struck(), "{step}: {ended:?}");
-    plan.struck().then(|| plan.take_steps())
-}
+/// Runs of the query below a directory.
+struct Query<'d>(&'d Path);
 
-fn check(dir: &Path, what: &str) {
-    let mut store = open_store(dir);
-    store.load(BATCHES as u64).unwrap();
-    let rows: Rows = store.iter().map(|(key, value)| (long(key), long(value))).collect();
-    assert_eq!(rows, expected(), "{what}");
-    let report = verify(dir);
-    // What a crash leaves behind may be mentioned.
-    assert!(report.is_good(), "{what}: {:?}", report.findings);
-}
+impl Recovers for Query<'_> {
+    type Error = Box<dyn std::error::Error>;
 
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().flatten() {
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_dir(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
+    fn run(&self) -> Outcome {
+        run(self.0)
+    }
+
+    fn check(&self, what: &str) {
+        let mut store = open_store(self.0);
+        store.load(BATCHES as u64).unwrap();
+        let rows: Rows = store.iter().map(|(key, value)| (long(key), long(value))).collect();
+        assert_eq!(rows, expected(), "{what}");
+        let report = verify(self.0);
+        // What a crash leaves behind may be mentioned.
+        assert!(report.is_good(), "{what}: {:?}", report.findings);
+    }
+
+    fn aftermaths(&self) -> &[Aftermath] {
+        &[Aftermath::Crash, Aftermath::PowerCut]
+    }
+
+    fn left(&self, left: &Left<'_>) {
+        // The first names the directory in its parent, the last was not seen to end.
+        let synced = left.before.iter().filter(|step| step.name == "commits::sync_dir").count();
+        if let Some(acknowledged) = synced.checked_sub(2) {
+            assert!(committed(self.0) >= Some(acknowledged as i64 - 1), "{left:?}");
         }
     }
-}
-
-/// Every step of a run without faults, and how often it is reached.
-fn all_steps() -> BTreeMap<String, usize> {
-    let dir = scratch();
-    let plan = FaultPlan::below(dir.path());
-    run(dir.path()).unwrap();
-    let mut steps = BTreeMap::new();
-    plan.take_steps().into_iter().for_each(|step| *steps.entry(step.name).or_default() += 1);
-    steps
 }
 
 /// The newest batch in the commit log of a checkpoint.
@@ -170,7 +161,11 @@ fn committed(dir: &Path) -> Option<i64> {
 
 #[test]
 fn a_checkpoint_survives_a_crash_or_a_power_cut_anywhere_and_another_while_it_recovers() {
-    let steps = all_steps();
+    let (dir, aside) = (scratch(), scratch());
+    let crashes = Crashes::below(dir.path(), &["checkpoint"], aside.path());
+    let checkpoint = dir.path().join("checkpoint");
+    let query = Query(&checkpoint);
+    let steps = crashes.steps(&query).unwrap();
     let names: Vec<&str> = steps.keys().map(String::as_str).collect();
     writeln!(
         std::io::stderr(),
@@ -184,25 +179,7 @@ fn a_checkpoint_survives_a_crash_or_a_power_cut_anywhere_and_another_while_it_re
     {
         assert!(names.iter().any(|name| name.starts_with(role)), "no crash at {role}");
     }
-    for (step, hit) in steps.iter().flat_map(|(step, hits)| (1..=*hits).map(move |hit| (step, hit))) {
-        let (crashed, cut) = (scratch(), scratch());
-        let before = run_until(crashed.path(), step, hit).unwrap();
-        power_cut(crashed.path(), &before, cut.path()).unwrap();
-        if let Some(acknowledged) = before.iter().filter(|step| step.name == "commits::sync_dir").count().checked_sub(2)
-        {
-            // The first names the directory in its parent, the last was not seen to end.
-            assert!(committed(cut.path()) >= Some(acknowledged as i64 - 1), "{step} at its hit {hit}");
-        }
-        for (left, how) in [(&crashed, "crash"), (&cut, "power cut")] {
-            for second in &names {
-                let again = scratch();
-                copy_dir(left.path(), again.path());
-                run_until(again.path(), second, 1);
-                run(again.path()).unwrap();
-                check(again.path(), &format!("{how} in {step} at its hit {hit}, then a crash in {second}"));
-            }
-        }
-    }
+    crashes.everywhere(&query, &steps).unwrap();
 }
 
 #[test]

@@ -11,6 +11,7 @@ use arrow::datatypes::{
     Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     TimestampMicrosecondType,
 };
+use millstream_formats::faults::crashes::copy_dir;
 use millstream_formats::filelog::{self, SinkFile, SourceFile};
 use millstream_formats::files::read;
 use millstream_formats::log::{CommitLog, OffsetLog};
@@ -364,7 +365,7 @@ fn every_sample_is_verified_and_damage_to_it_is_found() {
     }
     let (_, sample) = samples().swap_remove(0);
     let copy = tempfile::tempdir().unwrap();
-    copy_dir(&checkpoint(&sample), copy.path());
+    copy_dir(&checkpoint(&sample), copy.path()).unwrap();
     let state = copy.path().join("state/0/1");
     let good = verify(copy.path());
     assert!(good.is_good() && good.rows > 0);
@@ -378,17 +379,5 @@ fn every_sample_is_verified_and_damage_to_it_is_found() {
     let text: Vec<String> = verify(copy.path()).findings.iter().map(ToString::to_string).collect();
     for fault in ["its file is gone", "of a version that is not committed", "belongs in partition 1"] {
         assert!(text.iter().any(|finding| finding.contains(fault)), "{fault}: {text:?}");
-    }
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap().flatten() {
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            fs::create_dir_all(&to).unwrap();
-            copy_dir(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
     }
 }

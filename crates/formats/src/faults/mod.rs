@@ -5,7 +5,10 @@
 //!
 //! A plan looks at the files below one directory. It notes the steps in order, and can make one of them fail with an error of
 //! the operating system, or be the last: after a [`Fault::Crash`] every later step fails as well, clean-up included, so that
-//! what is on disk stays as a killed process would have left it. Queries on other directories go on.
+//! what is on disk stays as a killed process would have left it. Queries on other directories go on. [`crashes`] tries a crash at
+//! every step there is.
+
+pub mod crashes;
 
 use std::collections::HashMap;
 use std::fs;
