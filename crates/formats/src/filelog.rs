@@ -22,10 +22,13 @@ const COMPACT: &str = ".compact";
 
 /// A line of a log.
 pub trait LogEntry: Serialize + DeserializeOwned + Clone {
+    /// What the files of its log are for, see [`crate::faults::ROLES`].
+    const ROLE: &'static str;
+    /// The setting that is [`FileLogOptions::compact_interval`].
+    const COMPACT_INTERVAL: &'static str;
+
     /// The id under which it was added, if it tells; those that do are told apart in a compact file.
     fn id(&self) -> Option<i64>;
-    /// Whether compaction keeps it.
-    fn is_kept(&self) -> bool;
 }
 
 /// A file that a source has seen.
@@ -42,12 +45,11 @@ pub struct SourceFile {
 }
 
 impl LogEntry for SourceFile {
+    const ROLE: &'static str = "source_log";
+    const COMPACT_INTERVAL: &'static str = "spark.sql.streaming.fileSource.log.compactInterval";
+
     fn id(&self) -> Option<i64> {
         Some(self.batch_id)
-    }
-
-    fn is_kept(&self) -> bool {
-        true
     }
 }
 
@@ -89,23 +91,26 @@ impl SinkFile {
             action: "add".to_string(),
         }
     }
+
+    /// Whether it says that a file of before no longer counts.
+    pub fn is_deletion(&self) -> bool {
+        self.action == "delete"
+    }
 }
 
 impl LogEntry for SinkFile {
+    const ROLE: &'static str = "sink_log";
+    const COMPACT_INTERVAL: &'static str = "spark.sql.streaming.fileSink.log.compactInterval";
+
     fn id(&self) -> Option<i64> {
         None
-    }
-
-    fn is_kept(&self) -> bool {
-        self.action != "delete"
     }
 }
 
 /// How a log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileLogOptions {
-    /// Every so many entries all are compacted (`spark.sql.streaming.fileSource.log.compactInterval`, `fileSink.log…`). An
-    /// existing log keeps the interval it has.
+    /// Every so many entries all are compacted ([`LogEntry::COMPACT_INTERVAL`]). An existing log keeps the interval it has.
     pub compact_interval: i64,
     /// Entries that are kept apart from what compact files hold (`spark.sql.streaming.minBatchesToRetain`).
     pub batches_retained: i64,
@@ -130,6 +135,9 @@ impl Default for FileLogOptions {
     }
 }
 
+/// Id of each entry, and whether its file is a compact one.
+pub type Ids = BTreeMap<i64, bool>;
+
 /// A log of files. This process is the only writer; listings are taken once, when it is opened.
 #[derive(Debug)]
 pub struct FileLog<E> {
@@ -137,8 +145,7 @@ pub struct FileLog<E> {
     writer: Writer,
     options: FileLogOptions,
     interval: i64,
-    /// Id of each entry, and whether its file is a compact one.
-    ids: Mutex<BTreeMap<i64, bool>>,
+    ids: Mutex<Ids>,
     entry: PhantomData<fn() -> E>,
 }
 
@@ -147,42 +154,22 @@ pub type SourceFileLog = FileLog<SourceFile>;
 /// The log of a file sink, in `_spark_metadata` of its path.
 pub type SinkFileLog = FileLog<SinkFile>;
 
-impl SourceFileLog {
-    /// Opens the log of a file source; the directory need not exist.
-    ///
-    /// # Errors
-    /// If the directory cannot be read, or the interval is not positive.
-    pub fn open_source(dir: PathBuf, options: FileLogOptions) -> Result<Self, SparkError> {
-        Self::open(dir, Writer { role: "source_log", fsync: options.fsync }, options)
-    }
-}
-
-impl SinkFileLog {
-    /// Opens the log of a file sink; the directory need not exist.
-    ///
-    /// # Errors
-    /// If the directory cannot be read, or the interval is not positive.
-    pub fn open_sink(dir: PathBuf, options: FileLogOptions) -> Result<Self, SparkError> {
-        Self::open(dir, Writer { role: "sink_log", fsync: options.fsync }, options)
-    }
-}
-
 impl<E: LogEntry> FileLog<E> {
-    fn open(dir: PathBuf, writer: Writer, options: FileLogOptions) -> Result<Self, SparkError> {
+    /// Opens a log; the directory need not exist.
+    ///
+    /// # Errors
+    /// If the directory cannot be read, or the interval is not positive.
+    pub fn open(dir: PathBuf, options: FileLogOptions) -> Result<Self, SparkError> {
         if options.compact_interval <= 0 {
+            let (key, given) = (E::COMPACT_INTERVAL, options.compact_interval);
             return Err(SparkError::plain(
                 ExceptionClass::IllegalArgument,
-                format!("The compact interval of a file log must be positive, but is {}.", options.compact_interval),
+                format!("requirement failed: Please set {key} (was {given}) to a positive value."),
             ));
         }
-        let mut ids = BTreeMap::new();
-        for name in files::names(&dir)? {
-            if let Some((id, compact)) = parse_name(&name) {
-                // A compact file holds what a plain one of the same id does, and more.
-                *ids.entry(id).or_insert(compact) |= compact;
-            }
-        }
-        let interval = derived_interval(options.compact_interval, &ids);
+        let ids = ids(&dir)?;
+        let interval = interval(options.compact_interval, &ids);
+        let writer = Writer { role: E::ROLE, fsync: options.fsync };
         Ok(Self { dir, writer, options, interval, ids: Mutex::new(ids), entry: PhantomData })
     }
 
@@ -201,35 +188,38 @@ impl<E: LogEntry> FileLog<E> {
     }
 
     fn path(&self, id: i64, compact: bool) -> PathBuf {
-        self.dir.join(if compact { format!("{id}{COMPACT}") } else { id.to_string() })
+        self.dir.join(file_name(id, compact))
     }
 
-    /// What was added under an id; nothing if that is unknown. A sink's compact file does not tell and gives all.
+    /// What was added under an id. A sink's compact file does not tell and gives all.
     ///
     /// # Errors
-    /// If the file cannot be read or is damaged.
+    /// `BATCH_METADATA_NOT_FOUND` if the id is unknown; if the file cannot be read or is damaged.
     pub fn get(&self, id: i64) -> Result<Vec<E>, SparkError> {
-        let Some(compact) = self.ids.lock().get(&id).copied() else { return Ok(Vec::new()) };
-        let mut entries = self.read(id, compact)?;
+        let mut entries = self.entries_from(id, id)?;
         entries.retain(|entry| entry.id().is_none_or(|of| of == id));
         Ok(entries)
     }
 
-    /// Every entry that compaction kept or would keep, oldest first.
+    /// Every entry, oldest first.
     ///
     /// # Errors
     /// `BATCH_METADATA_NOT_FOUND` if an id is missing between the newest compact file and the newest id; if a file cannot be
     /// read or is damaged.
     pub fn all(&self) -> Result<Vec<E>, SparkError> {
         let Some(latest) = self.latest() else { return Ok(Vec::new()) };
-        let mut entries = self.entries_from((latest + 1) / self.interval * self.interval - 1, latest)?;
-        entries.retain(LogEntry::is_kept);
-        Ok(entries)
+        self.entries_from(self.newest_compact(), latest)
+    }
+
+    /// The newest compact file, which holds all up to itself; the beginning if there is none. The interval does not tell: it may
+    /// have been another when the files were written.
+    fn newest_compact(&self) -> i64 {
+        self.ids.lock().iter().rev().find(|(_, compact)| **compact).map_or(0, |(id, _)| *id)
     }
 
     fn entries_from(&self, first: i64, last: i64) -> Result<Vec<E>, SparkError> {
         let mut entries = Vec::new();
-        for id in first.max(0)..=last {
+        for id in first..=last {
             let Some(compact) = self.ids.lock().get(&id).copied() else {
                 return Err(self.missing(id));
             };
@@ -238,10 +228,11 @@ impl<E: LogEntry> FileLog<E> {
         Ok(entries)
     }
 
-    fn missing(&self, id: i64) -> SparkError {
+    /// The error for an entry that should be there and is not.
+    pub fn missing(&self, id: i64) -> SparkError {
         let file = self.path(id, self.is_compact(id)).display().to_string();
         let message = format!("Unable to find batch {file}.");
-        SparkError::new(ExceptionClass::Spark, "BATCH_METADATA_NOT_FOUND", "42K03", message)
+        SparkError::new(ExceptionClass::Runtime, "BATCH_METADATA_NOT_FOUND", "42K03", message)
             .with("batchMetadataFile", file)
     }
 
@@ -265,9 +256,8 @@ impl<E: LogEntry> FileLog<E> {
             return Err(concurrent(id));
         }
         let text = if compact {
-            let mut all = self.entries_from(id - self.interval, id - 1)?;
+            let mut all = self.entries_from(self.newest_compact(), id - 1)?;
             all.extend_from_slice(entries);
-            all.retain(LogEntry::is_kept);
             to_text(&all)
         } else {
             to_text(entries)
@@ -278,28 +268,27 @@ impl<E: LogEntry> FileLog<E> {
         }
         self.ids.lock().insert(id, compact);
         if self.options.delete_expired {
-            self.delete_expired(id)?;
+            self.delete_expired(id);
         }
         Ok(())
     }
 
-    /// Removes what the compact file that covers the retained entries replaces.
-    fn delete_expired(&self, current: i64) -> Result<(), SparkError> {
+    /// Removes what the compact file that covers the retained entries replaces, oldest first, up to the first that is too young
+    /// or cannot be removed: nothing is wrong with a log that keeps them, and the next entry tries again.
+    fn delete_expired(&self, current: i64) {
         let oldest = current + 1 - self.options.batches_retained;
         if oldest < self.interval {
-            return Ok(());
+            return;
         }
         let covering = oldest - oldest % self.interval - 1;
         let mut ids = self.ids.lock();
-        let expired: Vec<(i64, bool)> = ids.range(..covering).map(|(id, compact)| (*id, *compact)).collect();
-        for (id, compact) in expired {
+        while let Some((&id, &compact)) = ids.range(..covering).next() {
             let path = self.path(id, compact);
-            if is_older_than(&path, self.options.cleanup_delay) {
-                self.writer.remove(&path)?;
-                ids.remove(&id);
+            if !is_older_than(&path, self.options.cleanup_delay) || self.writer.remove(&path).is_err() {
+                return;
             }
+            ids.remove(&id);
         }
-        Ok(())
     }
 }
 
@@ -325,6 +314,11 @@ fn concurrent(id: i64) -> SparkError {
     .with("batchId", id.to_string())
 }
 
+/// Name of the file of an entry.
+pub fn file_name(id: i64, compact: bool) -> String {
+    if compact { format!("{id}{COMPACT}") } else { id.to_string() }
+}
+
 fn parse_name(name: &str) -> Option<(i64, bool)> {
     let (id, compact) = match name.strip_suffix(COMPACT) {
         Some(id) => (id, true),
@@ -334,8 +328,22 @@ fn parse_name(name: &str) -> Option<(i64, bool)> {
     plain.then(|| id.parse().ok()).flatten().map(|id| (id, compact))
 }
 
-/// The interval of an existing log: the distance of its newest compact files, or what the only one allows.
-fn derived_interval(configured: i64, ids: &BTreeMap<i64, bool>) -> i64 {
+/// The entries in the directory of a log; none if there is no directory.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn ids(dir: &Path) -> Result<Ids, FileError> {
+    let mut ids = Ids::new();
+    for (id, compact) in files::names(dir)?.iter().filter_map(|name| parse_name(name)) {
+        // A compact file holds what a plain one of the same id does, and more.
+        *ids.entry(id).or_insert(compact) |= compact;
+    }
+    Ok(ids)
+}
+
+/// Every how many entries a log is compacted: the distance of its newest compact files, what the only one allows, or, without any,
+/// what is configured.
+pub fn interval(configured: i64, ids: &Ids) -> i64 {
     let mut compact = ids.iter().rev().filter(|(_, compact)| **compact).map(|(id, _)| *id);
     match (compact.next(), compact.next()) {
         (None, _) => configured,
@@ -397,7 +405,7 @@ mod tests {
     fn a_log_compacts_every_interval_and_reads_back_whole() {
         let dir = tempfile::tempdir().unwrap();
         let options = FileLogOptions { compact_interval: 3, ..FileLogOptions::default() };
-        let log = SourceFileLog::open_source(dir.path().join("0"), options).unwrap();
+        let log = SourceFileLog::open(dir.path().join("0"), options).unwrap();
         (0..7).for_each(|id| log.add(id, &[file(id)]).unwrap());
         assert_eq!(names(log.dir()), ["0", "1", "2.compact", "3", "4", "5.compact", "6"]);
         assert_eq!(
@@ -405,18 +413,34 @@ mod tests {
             "v1\n{\"path\":\"file:///in/1\",\"timestamp\":1700000000001,\"batchId\":1}"
         );
         assert_eq!(log.get(5).unwrap(), [file(5)]);
+        assert_eq!(log.get(7).unwrap_err().condition(), Some("BATCH_METADATA_NOT_FOUND"));
         assert_eq!(log.add(6, &[]).unwrap_err().condition(), Some("CONCURRENT_STREAM_LOG_UPDATE"));
         // Another interval in the session changes nothing.
-        let again = SourceFileLog::open_source(dir.path().join("0"), FileLogOptions::default()).unwrap();
+        let again = SourceFileLog::open(dir.path().join("0"), FileLogOptions::default()).unwrap();
         assert_eq!(again.all().unwrap(), (0..7).map(file).collect::<Vec<_>>());
         (7..9).for_each(|id| again.add(id, &[file(id)]).unwrap());
         assert_eq!(names(again.dir()).last().unwrap(), "8.compact");
     }
 
     #[test]
+    fn another_interval_before_the_first_compact_file_loses_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |compact_interval| {
+            let options = FileLogOptions { compact_interval, ..FileLogOptions::default() };
+            SourceFileLog::open(dir.path().to_path_buf(), options).unwrap()
+        };
+        (0..8).for_each(|id| open(10).add(id, &[file(id)]).unwrap());
+        let log = open(5);
+        assert_eq!(log.all().unwrap().len(), 8);
+        (8..10).for_each(|id| log.add(id, &[file(id)]).unwrap());
+        assert_eq!(names(dir.path()).last().unwrap(), "9.compact");
+        assert_eq!(open(5).all().unwrap(), (0..10).map(file).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_gap_is_found_and_named() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || SourceFileLog::open_source(dir.path().to_path_buf(), FileLogOptions::default()).unwrap();
+        let open = || SourceFileLog::open(dir.path().to_path_buf(), FileLogOptions::default()).unwrap();
         (0..4).for_each(|id| open().add(id, &[file(id)]).unwrap());
         fs::remove_file(dir.path().join("2")).unwrap();
         let error = open().all().unwrap_err();
@@ -433,7 +457,7 @@ mod tests {
             cleanup_delay: Duration::ZERO,
             ..FileLogOptions::default()
         };
-        let log = SourceFileLog::open_source(dir.path().to_path_buf(), options).unwrap();
+        let log = SourceFileLog::open(dir.path().to_path_buf(), options).unwrap();
         (0..16).for_each(|id| log.add(id, &[file(id)]).unwrap());
         assert_eq!(names(log.dir()), ["11.compact", "12", "13", "14", "15.compact"]);
         assert_eq!(log.all().unwrap().len(), 16);
@@ -441,7 +465,7 @@ mod tests {
 
     #[test]
     fn the_interval_follows_from_what_is_there() {
-        let of = |compact: &[i64]| derived_interval(10, &compact.iter().map(|id| (*id, true)).collect());
+        let of = |compact: &[i64]| interval(10, &compact.iter().map(|id| (*id, true)).collect());
         assert_eq!((of(&[]), of(&[6]), of(&[9]), of(&[2, 5])), (10, 7, 10, 3));
         assert_eq!((of(&[23]), of(&[18])), (12, 19));
     }
@@ -451,7 +475,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for text in ["", "v1\n{", "v9\n{}", "{}"] {
             fs::write(dir.path().join("0"), text).unwrap();
-            let log = SinkFileLog::open_sink(dir.path().to_path_buf(), FileLogOptions::default()).unwrap();
+            let log = SinkFileLog::open(dir.path().to_path_buf(), FileLogOptions::default()).unwrap();
             let error = log.all().unwrap_err().to_string();
             assert!(error.contains(&dir.path().join("0").display().to_string()), "{error}");
         }

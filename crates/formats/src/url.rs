@@ -21,9 +21,17 @@ fn is_legal(c: char) -> bool {
 
 /// The URL of an absolute path. Bytes that are no UTF-8 become the replacement character, as in Java.
 pub fn file_url(path: &Path) -> String {
-    let path = path.to_string_lossy();
-    let mut url = String::with_capacity(SCHEME.len() + path.len());
-    url.push_str(SCHEME);
+    quoted(SCHEME, &path.to_string_lossy())
+}
+
+/// The name of a file as it stands in its URL: `two%20words.json`.
+pub fn file_url_name(path: &Path) -> String {
+    quoted("", &path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+fn quoted(scheme: &str, path: &str) -> String {
+    let mut url = String::with_capacity(scheme.len() + path.len());
+    url.push_str(scheme);
     for c in path.chars() {
         if is_legal(c) {
             url.push(c);
@@ -64,6 +72,7 @@ mod tests {
             assert_eq!(file_url(Path::new(path)), url);
             assert_eq!(local_path(url).unwrap(), Path::new(path));
         }
+        assert_eq!(file_url_name(Path::new("/a b/c d")), "c%20d");
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn open_store(dir: &Path) -> StateStore {
 fn run(dir: &Path) -> Outcome {
     query_id(dir, true)?;
     let log_options = FileLogOptions { compact_interval: 2, fsync: true, ..FileLogOptions::default() };
-    let sources = SourceFileLog::open_source(dir.join("sources/0"), log_options)?;
+    let sources = SourceFileLog::open(dir.join("sources/0"), log_options)?;
     let offsets = OffsetLog::open(dir.join("offsets"), true)?;
     let commits = CommitLog::open(dir.join("commits"), true)?;
     let latest = offsets.latest()?.map_or(-1, |(id, _)| id);

@@ -4,12 +4,13 @@
 
 use std::path::Path;
 
-use super::stream::SourceEntry;
+use millstream_formats::filelog::SourceFile;
+
 use super::stream_options::Clean;
 use super::url::path_of_url;
 
 /// Cleans the files of a committed batch. In the archive a file has its full path below the archive's directory.
-pub(crate) fn clean(mode: &Clean, source: &Path, entries: &[SourceEntry]) {
+pub(crate) fn clean(mode: &Clean, source: &Path, entries: &[SourceFile]) {
     for entry in entries {
         let path = path_of_url(&entry.path);
         let done = match mode {

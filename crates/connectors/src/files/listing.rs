@@ -10,9 +10,10 @@ use std::time::UNIX_EPOCH;
 
 use glob::Pattern;
 use millstream_formats::condition::{ExceptionClass, SparkError};
+use millstream_formats::url::file_url;
 
 use super::sink_log;
-use super::url::{display, url, user_path};
+use super::url::{display, user_path};
 use crate::errors::io_error;
 
 /// A file that can be read.
@@ -33,7 +34,7 @@ pub(crate) struct DataFile {
 impl DataFile {
     /// How logs know the file.
     pub fn url(&self) -> String {
-        url(&self.path)
+        file_url(&self.path)
     }
 
     /// Bytes of the part that is read.

@@ -20,7 +20,6 @@ mod format;
 mod input;
 mod json;
 mod listing;
-mod log;
 mod output;
 mod parquet;
 mod partition;

@@ -10,12 +10,12 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::record::as_nullable;
 use millstream_formats::types;
+use millstream_formats::url::file_url_name;
 use millstream_formats::zone::Zone;
 
 use super::format::{Block, Blocks, FileFormat, ReadError};
 use super::listing::DataFile;
 use super::partition;
-use super::url::url_name;
 use crate::source::Rows;
 
 /// Name of the hidden column.
@@ -258,7 +258,7 @@ fn metadata(file: &DataFile) -> Result<ArrayRef, SparkError> {
     let (start, end) = file.part.unwrap_or((0, file.size));
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from(vec![file.url()])),
-        Arc::new(StringArray::from(vec![url_name(&file.path)])),
+        Arc::new(StringArray::from(vec![file_url_name(&file.path)])),
         long(size),
         long(i64::try_from(start).unwrap_or(i64::MAX)),
         long(i64::try_from(end - start).unwrap_or(i64::MAX)),

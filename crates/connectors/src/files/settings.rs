@@ -1,6 +1,7 @@
 //! The session's settings that the file formats look at.
 
 use millstream_formats::condition::{ExceptionClass, SparkError};
+use millstream_formats::filelog::FileLogOptions;
 use millstream_formats::record::Settings;
 use millstream_formats::zone::Zone;
 
@@ -18,6 +19,19 @@ pub(crate) fn flag(conf: &Conf, key: &str, default: bool) -> bool {
 pub(crate) fn zone(conf: &Conf) -> Result<Zone, SparkError> {
     let Some(id) = conf("spark.sql.session.timeZone") else { return Ok(Zone::UTC) };
     id.parse().map_err(|_| SparkError::plain(ExceptionClass::DateTime, format!("Unknown time-zone ID: {id}")))
+}
+
+/// How the log of a file source or sink is written; `kind` is `fileSource` or `fileSink`.
+pub(crate) fn file_log(conf: &Conf, kind: &str) -> FileLogOptions {
+    let default = FileLogOptions::default();
+    let number = |key: &str, default: i64| conf(key).and_then(|text| text.parse().ok()).unwrap_or(default);
+    FileLogOptions {
+        compact_interval: number(&format!("spark.sql.streaming.{kind}.log.compactInterval"), default.compact_interval),
+        batches_retained: number("spark.sql.streaming.minBatchesToRetain", default.batches_retained),
+        delete_expired: flag(conf, &format!("spark.sql.streaming.{kind}.log.deletion"), default.delete_expired),
+        fsync: flag(conf, "spark.millstream.checkpoint.fsync", default.fsync),
+        ..default
+    }
 }
 
 /// What stands behind the options of the text formats.

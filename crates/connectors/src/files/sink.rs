@@ -12,11 +12,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use millstream_formats::condition::{ExceptionClass, SparkError};
-use parking_lot::Mutex;
+use millstream_formats::filelog::{SinkFile, SinkFileLog};
+use millstream_formats::url::file_url;
 
-use super::log::BatchLog;
 use super::output::OutputFormat;
-use super::sink_log::{self, SinkEntry};
+use super::sink_log;
 use super::url::{display, user_path};
 use super::writer::{Layout, TableWriter};
 use super::{path_not_specified, settings};
@@ -27,7 +27,7 @@ use crate::sink::{BatchWriter, OutputMode, Sink, SinkSpec};
 pub(crate) struct FileSink {
     path: PathBuf,
     layout: Arc<Layout>,
-    log: Arc<Mutex<BatchLog<SinkEntry>>>,
+    log: Arc<SinkFileLog>,
 }
 
 /// Opens the sink of a query that starts.
@@ -45,7 +45,7 @@ pub(crate) fn open(spec: SinkSpec) -> Result<Arc<dyn Sink>, SparkError> {
     let fsync = settings::flag(&spec.conf, "spark.millstream.checkpoint.fsync", false);
     let zone = settings::zone(&spec.conf)?;
     let layout = Arc::new(Layout::new(format, &spec.schema, &spec.partition_by, zone, fsync)?);
-    let log = Arc::new(Mutex::new(sink_log::open(&path, Some(&spec.conf))?));
+    let log = Arc::new(sink_log::open(&path, settings::file_log(&spec.conf, "fileSink"))?);
     Ok(Arc::new(FileSink { path, layout, log }))
 }
 
@@ -78,7 +78,7 @@ impl Sink for FileSink {
         _schema: SchemaRef,
         _mode: OutputMode,
     ) -> Result<Option<Box<dyn BatchWriter>>, SparkError> {
-        if self.log.lock().latest().is_some_and(|latest| batch_id <= latest) {
+        if self.log.latest().is_some_and(|latest| batch_id <= latest) {
             tracing::info!("Skipping already committed batch {batch_id}");
             return Ok(None);
         }
@@ -91,7 +91,7 @@ impl Sink for FileSink {
 struct FileBatch {
     writer: TableWriter,
     path: PathBuf,
-    log: Arc<Mutex<BatchLog<SinkEntry>>>,
+    log: Arc<SinkFileLog>,
     batch_id: i64,
 }
 
@@ -109,10 +109,9 @@ impl BatchWriter for FileBatch {
             let modified = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
             let modified_ms =
                 modified.and_then(|t| t.duration_since(UNIX_EPOCH).ok()).map_or(now_ms, |t| t.as_millis() as i64);
-            SinkEntry::add(&path, file.size, modified_ms)
+            SinkFile::added(file_url(&path), file.size.cast_signed(), modified_ms)
         };
-        let entries: Vec<SinkEntry> = files.iter().map(entry).collect();
-        let mut log = self.log.lock();
-        log.add(self.batch_id, &entries)
+        let entries: Vec<SinkFile> = files.iter().map(entry).collect();
+        self.log.add(self.batch_id, &entries)
     }
 }

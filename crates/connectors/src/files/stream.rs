@@ -12,31 +12,21 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use millstream_formats::condition::{ExceptionClass, SparkError};
-use millstream_formats::files::Writer;
+use millstream_formats::filelog::{SourceFile, SourceFileLog};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::clean;
 use super::listing::{self, DataFile};
-use super::log::{BatchLog, Retention};
 use super::read::ReadPlan;
+use super::settings;
 use super::stream_options::{Limit, StreamOptions};
 use super::url::{display, path_of_url, user_path};
 use crate::errors::{bad_offset, illegal_argument};
 use crate::source::{Conf, Offset, Rows, Source};
-
-/// A file in the source's log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct SourceEntry {
-    pub path: String,
-    pub timestamp: i64,
-    pub batch_id: i64,
-}
 
 /// A running file stream.
 pub(crate) struct FileStream {
@@ -49,7 +39,7 @@ pub(crate) struct FileStream {
 }
 
 struct State {
-    log: BatchLog<SourceEntry>,
+    log: SourceFileLog,
     /// Newest entry of the log, −1 if there is none.
     latest: i64,
     seen: SeenFiles,
@@ -58,7 +48,7 @@ struct State {
     /// All files there will be, if the end is fixed.
     fixed: Option<Vec<DataFile>>,
     /// Entries of the log by number, as far as they may be read.
-    recent: HashMap<i64, Vec<SourceEntry>>,
+    recent: HashMap<i64, Vec<SourceFile>>,
 }
 
 /// Which files have been taken, as far back as their age allows.
@@ -116,18 +106,10 @@ impl FileStream {
         metadata_dir: PathBuf,
         conf: &Conf,
     ) -> Result<Self, SparkError> {
-        let number = |key: &str, default: i64| conf(key).and_then(|t| t.parse().ok()).unwrap_or(default);
-        let retention = Retention {
-            compact_interval: number("spark.sql.streaming.fileSource.log.compactInterval", 10),
-            batches_kept: number("spark.sql.streaming.minBatchesToRetain", 100),
-            cleanup_delay: Duration::from_secs(600),
-            delete: conf("spark.sql.streaming.fileSource.log.deletion").is_none_or(|t| t != "false"),
-        };
-        let fsync = conf("spark.millstream.checkpoint.fsync").is_some_and(|t| t == "true");
-        let log: BatchLog<SourceEntry> = BatchLog::open(metadata_dir, Writer { role: "source_log", fsync }, retention)?;
+        let log = SourceFileLog::open(metadata_dir, settings::file_log(conf, "fileSource"))?;
         let mut seen = SeenFiles::new(&options);
         for entry in log.all()? {
-            seen.add(&entry.path, entry.timestamp);
+            seen.add(&entry.path, entry.modified_ms);
         }
         seen.purge();
         let latest = log.latest().unwrap_or(-1);
@@ -174,11 +156,11 @@ impl FileStream {
             return Ok(());
         }
         let id = state.latest + 1;
-        let entry = |file: &DataFile| SourceEntry { path: file.url(), timestamp: file.modified_ms, batch_id: id };
-        let entries: Vec<SourceEntry> = new.iter().map(entry).collect();
+        let entry = |file: &DataFile| SourceFile { path: file.url(), modified_ms: file.modified_ms, batch_id: id };
+        let entries: Vec<SourceFile> = new.iter().map(entry).collect();
         state.log.add(id, &entries)?;
         for entry in &entries {
-            state.seen.add(&entry.path, entry.timestamp);
+            state.seen.add(&entry.path, entry.modified_ms);
         }
         state.seen.purge();
         state.latest = id;
@@ -187,17 +169,13 @@ impl FileStream {
     }
 
     /// Files of the log's entries after `start` up to `end`.
-    fn entries(&self, start: i64, end: i64) -> Result<Vec<SourceEntry>, SparkError> {
+    fn entries(&self, start: i64, end: i64) -> Result<Vec<SourceFile>, SparkError> {
         let state = self.state.lock();
         let mut found = Vec::new();
         for id in start + 1..=end {
             match state.recent.get(&id) {
                 Some(entries) => found.extend(entries.iter().cloned()),
-                // A compact file has the entries of all batches.
-                None => {
-                    let entries = state.log.get(id)?.ok_or_else(|| state.log.missing(id))?;
-                    found.extend(entries.into_iter().filter(|e| e.batch_id == id));
-                }
+                None => found.extend(state.log.get(id)?),
             }
         }
         Ok(found)
@@ -270,7 +248,13 @@ impl Source for FileStream {
             match std::fs::metadata(&path) {
                 Ok(metadata) => {
                     let base = self.base(&path);
-                    files.push(DataFile { path, size: metadata.len(), modified_ms: entry.timestamp, base, part: None });
+                    files.push(DataFile {
+                        path,
+                        size: metadata.len(),
+                        modified_ms: entry.modified_ms,
+                        base,
+                        part: None,
+                    });
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     tracing::warn!("The file {} has gone since it was listed; it is passed over", entry.path);

@@ -1,63 +1,17 @@
-//! Local paths as the URLs that Spark writes into logs and shows: `file:///data/two%20words.json`.
-//!
-//! Blank, `%`, `#`, `?` and control characters are escaped, letters of other alphabets, `+`, `&`, `=` are not.
+//! Local paths as users give them and as Hadoop prints them. Not here: their URLs (`millstream_formats::url`).
 
 use std::path::{Path, PathBuf};
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
-
-const ESCAPED: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'%')
-    .add(b'#')
-    .add(b'?')
-    .add(b'"')
-    .add(b'<')
-    .add(b'>')
-    .add(b'\\')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}')
-    .add(b'[')
-    .add(b']');
-
-/// The path part of a URL.
-fn escape(path: &str) -> String {
-    // The encoder escapes everything that is not ASCII, which Spark does not.
-    let mut out = String::with_capacity(path.len());
-    let mut buffer = [0; 4];
-    for character in path.chars() {
-        if character.is_ascii() {
-            out.extend(utf8_percent_encode(character.encode_utf8(&mut buffer), ESCAPED));
-        } else {
-            out.push(character);
-        }
-    }
-    out
-}
-
-/// `file:///a/b%20c`: how files stand in logs.
-pub(crate) fn url(path: &Path) -> String {
-    format!("file://{}", escape(&path.to_string_lossy()))
-}
-
-/// `two%20words.json`: the name as `_metadata.file_name` shows it.
-pub(crate) fn url_name(path: &Path) -> String {
-    escape(&path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default())
-}
+use millstream_formats::url::local_path;
 
 /// `file:/a/b c`: how Hadoop prints paths.
 pub(crate) fn display(path: &Path) -> String {
     format!("file:{}", path.display())
 }
 
-/// The local path of a URL from a log.
+/// The local path of a URL from a log. Of what is no URL of a local file, the text: nothing will be found there.
 pub(crate) fn path_of_url(url: &str) -> PathBuf {
-    let rest = url.strip_prefix("file:").unwrap_or(url);
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    PathBuf::from(percent_decode_str(rest).decode_utf8_lossy().into_owned())
+    local_path(url).unwrap_or_else(|| PathBuf::from(url))
 }
 
 /// The local path of what a user gave: with or without `file:`, made absolute.
@@ -74,14 +28,6 @@ pub(crate) fn user_path(given: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_survive_the_way_through_a_url() {
-        let path = Path::new("/data/two words/50%+é#1&k=v.json");
-        assert_eq!(url(path), "file:///data/two%20words/50%25+é%231&k=v.json");
-        assert_eq!(path_of_url(&url(path)), path);
-        assert_eq!(path_of_url("file:/a/b"), Path::new("/a/b"));
-    }
 
     #[test]
     fn paths_of_users_are_made_absolute() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use millstream_formats::filelog::{self, LogEntry, SinkFile, SourceFile};
+use millstream_formats::filelog::{self, FileLogOptions, LogEntry, SinkFile, SourceFile};
 use millstream_formats::files::{self, names};
 use millstream_formats::log::{CommitLog, CommitRecord, OffsetLog, OffsetRecord, check_state_settings, read_query_id};
 use millstream_formats::url;
@@ -134,7 +134,7 @@ fn check_sources(dir: &Path, latest: Option<&OffsetRecord>, report: &mut Verific
         let dir = dir.join(source.to_string());
         // The lines of the offsets are by occurrence in the plan; only where each has a log of its own do they go together.
         let reached = (offsets.len() == sources.len()).then(|| offsets.get(*source).copied().flatten()).flatten();
-        let is_file_log = reached.is_some() || entries_of(&dir).values().any(|compact| *compact);
+        let is_file_log = reached.is_some() || filelog::ids(&dir).unwrap_or_default().values().any(|compact| *compact);
         if is_file_log {
             let newest = check_file_log::<SourceFile>(&dir, report);
             if let Some(reached) = reached.filter(|reached| newest.is_none_or(|newest| newest < *reached)) {
@@ -154,33 +154,11 @@ fn not_empty(path: &Path, content: &[u8]) -> Result<(), files::FileError> {
     if content.is_empty() { Err(files::FileError::Damaged { path, reason }) } else { Ok(()) }
 }
 
-/// Ids of a file log, and whether each is a compact file.
-fn entries_of(dir: &Path) -> BTreeMap<i64, bool> {
-    let mut entries = BTreeMap::new();
-    for name in names(dir).unwrap_or_default() {
-        let (id, compact) = name.strip_suffix(".compact").map_or((name.as_str(), false), |id| (id, true));
-        if let Ok(id) = id.parse() {
-            *entries.entry(id).or_insert(compact) |= compact;
-        }
-    }
-    entries
-}
-
-/// Every how many entries a log is compacted: the distance of its newest compact files, or Spark's default.
-fn interval_of(entries: &BTreeMap<i64, bool>) -> i64 {
-    const DEFAULT: i64 = 10;
-    let mut compact = entries.iter().rev().filter(|(_, compact)| **compact).map(|(id, _)| *id);
-    match (compact.next(), compact.next()) {
-        (Some(last), Some(before)) => last - before,
-        _ => DEFAULT,
-    }
-}
-
 /// Reads every file of a log; the newest id.
 fn check_file_log<E: LogEntry>(dir: &Path, report: &mut Verification) -> Option<i64> {
-    let entries = entries_of(dir);
+    let entries = filelog::ids(dir).unwrap_or_default();
     for (id, compact) in &entries {
-        let path = dir.join(if *compact { format!("{id}.compact") } else { id.to_string() });
+        let path = dir.join(filelog::file_name(*id, *compact));
         let read = files::read_text(&path).and_then(|text| filelog::parse::<E>(&path, &text));
         if let Some(of) = report.file(read)
             && !*compact
@@ -191,8 +169,8 @@ fn check_file_log<E: LogEntry>(dir: &Path, report: &mut Verification) -> Option<
     }
     let newest_compact = entries.iter().rev().find(|(_, compact)| **compact).map(|(id, _)| *id);
     let needed: Vec<i64> = entries.keys().copied().filter(|id| newest_compact.is_none_or(|from| *id >= from)).collect();
-    let interval = interval_of(&entries);
-    let file = |id: i64| dir.join(if (id + 1) % interval == 0 { format!("{id}.compact") } else { id.to_string() });
+    let interval = filelog::interval(FileLogOptions::default().compact_interval, &entries);
+    let file = |id: i64| dir.join(filelog::file_name(id, (id + 1) % interval == 0));
     check_gaps(&needed, &file, report);
     if newest_compact.is_none()
         && let Some(first) = needed.first().filter(|first| **first > 0)
@@ -217,10 +195,10 @@ pub fn verify_sink(checkpoint: &Path, directory: &Path) -> Verification {
     if let Some(committed) = committed.filter(|committed| newest.is_none_or(|newest| newest < *committed)) {
         report.find(&dir.join(committed.to_string()), "it is missing although the batch is committed");
     }
-    for (id, compact) in entries_of(&dir) {
-        let path = dir.join(if compact { format!("{id}.compact") } else { id.to_string() });
+    for (id, compact) in filelog::ids(&dir).unwrap_or_default() {
+        let path = dir.join(filelog::file_name(id, compact));
         let read = files::read_text(&path).and_then(|text| filelog::parse::<SinkFile>(&path, &text));
-        for file in read.unwrap_or_default().into_iter().filter(LogEntry::is_kept) {
+        for file in read.unwrap_or_default().into_iter().filter(|file| !file.is_deletion()) {
             let Some(data) = url::local_path(&file.path) else { continue };
             match std::fs::metadata(&data) {
                 Ok(found) if found.len() != file.size.unsigned_abs() => {
