@@ -19,6 +19,7 @@ class AddedFiles:
     PACKAGE_EXTENSIONS: Any
     _engine: Any
     _live: Any
+    _live_for: Any
 
     def _begin_files(self) -> None:
         self._files_directory: str = self._engine.files
@@ -86,9 +87,11 @@ class AddedFiles:
     @property
     def listFiles(self) -> list[str]:
         """The files that were added."""
+        self._live_for("sc")
         return list(self._added)
 
     @property
     def listArchives(self) -> list[str]:
         """The archives that were added."""
+        self._live_for("sc")
         return list(self._archives)

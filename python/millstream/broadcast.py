@@ -31,6 +31,8 @@ class Broadcast(Generic[T]):
     Made by :meth:`SparkContext.broadcast`; :attr:`value` gives it in the driver and in functions of RDDs.
     """
 
+    __module__ = "pyspark.core.broadcast"
+
     _known: ClassVar[dict[int, Block]] = {}
     """In a worker: the serialised values of variables that its tasks refer to."""
     _loaded: ClassVar[dict[int, Any]] = {}
@@ -98,6 +100,10 @@ class Broadcast(Generic[T]):
     def destroy(self, blocking: bool = False) -> None:
         """Drop all data of the variable; tasks cannot use it any more."""
         self._on_driver("destroyed")
+        if self._sc._engine is None:
+            from millstream.errors import java_error
+
+            raise java_error("java.lang.NullPointerException", "the context was stopped", f"o{self._id}.destroy")
         if self._block is None:
             from millstream.errors import java_error
 
@@ -125,11 +131,16 @@ class Broadcast(Generic[T]):
 
     def __reduce__(self) -> tuple[Any, tuple[int]]:
         if self._sc is None:
-            return Broadcast._in_worker, (self._id,)
+            return _in_worker, (self._id,)
         if _referenced.variables is None:
             raise RuntimeError("Broadcast can only be serialized in driver")
         _referenced.variables[self._id] = self
-        return Broadcast._in_worker, (self._id,)
+        return _in_worker, (self._id,)
+
+
+def _in_worker(number: int) -> Broadcast[Any]:
+    # By a function: the class is not what its module says outside of a program.
+    return Broadcast._in_worker(number)
 
 
 def _forget(number: int, block: Block, forgotten: list[int]) -> None:

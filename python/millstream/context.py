@@ -6,6 +6,7 @@ whose worker processes start with the first context that a program makes itself,
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
@@ -41,6 +42,8 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
     Parameters are PySpark's. ``local[N]`` as master runs N worker processes, ``local[*]`` (also any cluster's address:
     the engine is this process) one per core. ``gateway`` and ``jsc`` are refused: there is no JVM.
     """
+
+    __module__ = "pyspark.core.context"
 
     _active_spark_context: ClassVar[SparkContext | None] = None
     _lock: ClassVar[threading.RLock] = threading.RLock()
@@ -122,23 +125,29 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         failures = settings.most_failures(self.master)
         self._engine: Engine = Engine(cores, failures, self._conf.get("spark.local.dir", None), self.environment)
         self._cores = cores
-        self.startTime = int(time.time() * 1000)
-        self.applicationId = f"local-{self.startTime}"
+        self._start_time = int(time.time() * 1000)
         self._conf.set("spark.app.id", self.applicationId)
-        self._conf.set("spark.app.startTime", str(self.startTime))
+        self._conf.set("spark.app.startTime", str(self._start_time))
+        self._conf.setIfMissing("spark.app.submitTime", str(self._start_time))
+        self._conf.setIfMissing("spark.submit.pyFiles", "")
         self.pythonExec = os.environ.get("PYSPARK_PYTHON", sys.executable)
         self.pythonVer = f"{sys.version_info[0]}.{sys.version_info[1]}"
         self._checkpoint_directory: str | None = None
         self._checkpoints_wanted: set[int] = set()
         self._next_broadcast = 0
+        self._rdd_numbers = itertools.count()
         self._begin_files()
         self._begin_properties()
 
     @property
     def _live(self) -> Engine:
         """The engine; raises what PySpark raises of a context that was stopped."""
+        return self._live_for("sc")
+
+    def _live_for(self, method: str) -> Engine:
+        """Return the engine; PySpark asks the JVM's context for a method, which is None when it was stopped."""
         if self._engine is None:
-            raise AttributeError("'NoneType' object has no attribute 'sc'")
+            raise AttributeError(f"'NoneType' object has no attribute {method!r}")
         return self._engine
 
     @classmethod
@@ -169,9 +178,11 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         return f"<div><p><b>SparkContext</b></p><dl>{cells}</dl></div>"
 
     def __enter__(self) -> SparkContext:
+        """Return the context: ``with SparkContext(…) as sc``."""
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, type: Any, value: Any, trace: Any) -> None:
+        """Stop the context at the end of the statement."""
         self.stop()
 
     def stop(self) -> None:
@@ -194,11 +205,25 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         """Version of Spark whose behaviour programs find."""
         from millstream._native import SPARK_VERSION
 
+        self._live_for("version")
         return SPARK_VERSION
+
+    @property
+    def applicationId(self) -> str:
+        """Name of this run."""
+        self._live_for("sc")
+        return f"local-{self._start_time}"
+
+    @property
+    def startTime(self) -> int:
+        """When the context was made, ms since the epoch."""
+        self._live_for("startTime")
+        return self._start_time
 
     @property
     def uiWebUrl(self) -> str | None:
         """Nothing: there is no web page."""
+        self._live_for("sc")
         return None
 
     @property
@@ -214,6 +239,7 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
     @property
     def resources(self) -> dict[str, Any]:
         """Resources of this context besides cores: none."""
+        self._live_for("resources")
         return {}
 
     def getConf(self) -> SparkConf:
@@ -224,18 +250,24 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
 
     def sparkUser(self) -> str:
         """Name of the user."""
+        self._live_for("sc")
         return os.environ.get("SPARK_USER") or os.environ.get("USER") or settings.user_name()
 
     def setLogLevel(self, logLevel: str) -> None:
         """Log from this level on: ALL, DEBUG, ERROR, FATAL, INFO, OFF, TRACE or WARN."""
         from millstream import _native
 
+        self._live_for("setLogLevel")
+        if logLevel is None:
+            raise errors.java_error(
+                "java.lang.NullPointerException", 'Cannot invoke a method of "logLevel": it is null'
+            )
         try:
             _native.set_log_level(logLevel)
         except ValueError:
             message = (
                 f"requirement failed: Supplied level {logLevel} did not match one of: "
-                "ALL,DEBUG,ERROR,FATAL,INFO,OFF,TRACE,WARN"
+                "ALL,DEBUG,ERROR,WARN,INFO,OFF,FATAL,TRACE"
             )
             raise errors.java_error("java.lang.IllegalArgumentException", message, "setLogLevel") from None
 
@@ -251,15 +283,16 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
 
     def statusTracker(self) -> StatusTracker:
         """Return what tells which jobs and stages run."""
-        return StatusTracker(self._live)
+        return StatusTracker(self._live_for("statusTracker"))
 
     # -------------------------------------------------------------------------------------------- making RDDs
 
     def _number(self) -> int:
-        return next(self._live.rdd_numbers)
+        return next(self._rdd_numbers)
 
     def emptyRDD(self) -> RDD[Any]:
         """Return an RDD without partitions."""
+        self._live_for("emptyRDD")
         return RDD(Source(self._number(), [], "EmptyRDD"), self, "none")
 
     def range(self, start: int, end: int | None = None, step: int = 1, numSlices: int | None = None) -> RDD[int]:
@@ -271,7 +304,7 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
     def parallelize(self, c: Iterable[Any], numSlices: int | None = None) -> RDD[Any]:
         """Distribute a collection; without ``numSlices`` into :attr:`defaultParallelism` partitions."""
         slices = int(numSlices) if numSlices is not None else self.defaultParallelism
-        if isinstance(c, range) and len(c):
+        if isinstance(c, range) and len(c) and slices > 0:
             return self._parallelize_range(c, slices)
         elements = list(c)
         batch = max(1, min(len(elements) // slices, self._batchSize or 1024))
@@ -299,9 +332,10 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
     def union(self, rdds: Sequence[RDD[Any]]) -> RDD[Any]:
         """Return the elements of several RDDs, one after another."""
         first = rdds[0]
-        alike = all(rdd._format == first._format for rdd in rdds)
+        self._live_for("union")
+        alike = all(rdd._jrdd_deserializer == first._jrdd_deserializer for rdd in rdds)
         node = lineage.Union(self._number(), [rdd._node for rdd in rdds])
-        return RDD(node, self, first._format if alike else self._batchSize)
+        return RDD(node, self, first._jrdd_deserializer if alike else self._batchSize)
 
     def _from_text_blocks(self, blocks_of_lines: Sequence[Any], use_unicode: bool = True) -> RDD[str]:
         """Return the lines of blocks of bytes, each of which holds whole lines: one partition per block."""
@@ -323,6 +357,7 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
 
     def broadcast(self, value: Any) -> Broadcast[Any]:
         """Send a value to each worker once; functions read it as ``variable.value``."""
+        self._live_for("broadcast")
         return Broadcast(self, value)
 
     def accumulator(self, value: Any, accum_param: AccumulatorParam[Any] | None = None) -> Accumulator[Any]:
@@ -346,12 +381,14 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         """Name the directory for checkpoints of RDDs; those of this context have one of their own in it."""
         import uuid
 
+        self._live_for("sc")
         directory = os.path.join(inputs.local_path(dirName), str(uuid.uuid4()))
         os.makedirs(directory, exist_ok=True)
         self._checkpoint_directory = directory
 
     def getCheckpointDir(self) -> str | None:
         """Return the directory for checkpoints, or None."""
+        self._live_for("sc")
         return None if self._checkpoint_directory is None else inputs.uri(self._checkpoint_directory)
 
     # -------------------------------------------------------------------------------------------- jobs
@@ -362,7 +399,11 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         """Run a function on the chosen partitions (by default all); return what it gives, as one list."""
         mapped = rdd.mapPartitions(partitionFunc)
         chosen = range(rdd.getNumPartitions()) if partitions is None else list(partitions)
-        return [element for part in self._run(mapped._node, chosen) for element in part]
+        try:
+            return [element for part in self._run(mapped._node, chosen) for element in part]
+        except errors.Py4JJavaError as error:
+            failure = error.java_exception
+        raise errors.called_by(errors.RUN_JOB, failure)
 
     def _run(self, node: Node, partitions: Sequence[int]) -> list[list[Any]]:
         """Run a job on an RDD's node; make the checkpoints that were asked for."""
@@ -382,10 +423,10 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
             make_checkpoints(self, node)
         return results
 
-    def show_profiles(self) -> None:
-        """Refuse: functions are not profiled."""
-        raise errors.unsupported("spark.python.profile", "functions of RDDs are not profiled")
+    def show_profiles(self) -> NoReturn:
+        """Fail as PySpark does where functions are not profiled: here they never are."""
+        raise PySparkRuntimeError(errorClass="INCORRECT_CONF_FOR_PROFILE", messageParameters={})
 
-    def dump_profiles(self, path: str) -> None:
-        """Refuse: functions are not profiled."""
-        raise errors.unsupported("spark.python.profile", "functions of RDDs are not profiled")
+    def dump_profiles(self, path: str) -> NoReturn:
+        """Fail as PySpark does where functions are not profiled: here they never are."""
+        raise PySparkRuntimeError(errorClass="INCORRECT_CONF_FOR_PROFILE", messageParameters={})

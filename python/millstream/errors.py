@@ -7,6 +7,7 @@ object that answers what programs ask of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -16,6 +17,12 @@ def _base() -> type[Exception]:
     except ImportError:
         from millstream.py4j_protocol import Py4JJavaError as base
     return base
+
+
+COLLECT = "z:org.apache.spark.api.python.PythonRDD.collectAndServe"
+"""What most actions call."""
+
+RUN_JOB = "z:org.apache.spark.api.python.PythonRDD.runJob"
 
 
 class JavaException:
@@ -85,7 +92,7 @@ class Py4JJavaError(_base()):  # type: ignore[misc]
         self.exception_cmd = ""
 
     def __str__(self) -> str:
-        text = f"{self.errmsg}\n: {self.java_exception.toString()}"
+        text = f"{self.errmsg}: {self.java_exception.toString()}"
         cause = self.java_exception.getCause()
         while cause is not None:
             text += f"\nCaused by: {cause.toString()}"
@@ -102,13 +109,15 @@ def _restored(msg: str, java_exception: JavaException) -> Py4JJavaError:
 
 
 def java_error(
-    class_name: str, message: str | None, call: str = "o0.call", cause: JavaException | None = None
+    class_name: str, message: str | None, call: str = COLLECT, cause: JavaException | None = None
 ) -> Py4JJavaError:
     """Return the error of a call that fails with an exception of Spark's."""
-    return Py4JJavaError(f"An error occurred while calling {call}.", JavaException(class_name, message, cause))
+    return called_by(call, JavaException(class_name, message, cause))
 
 
-COLLECT = "z:org.apache.spark.api.python.PythonRDD.collectAndServe"
+def called_by(call: str, failure: JavaException) -> Py4JJavaError:
+    """Return the error of a call that fails for this reason."""
+    return Py4JJavaError(f"An error occurred while calling {call}.\n", failure)
 
 
 def task_failure(trace: str) -> Py4JJavaError:
@@ -130,3 +139,26 @@ def illegal_state(message: str) -> Py4JJavaError:
 def unsupported(what: str, why: str) -> Py4JJavaError:
     """Return the error of a feature that Millstream does not have."""
     return java_error("org.apache.spark.SparkUnsupportedOperationException", f"{what} is not supported: {why}")
+
+
+def no_such_method(call: str, args: Iterable[Any]) -> Exception:
+    """Return the error of a call whose arguments are of types that no method of Spark takes."""
+    from py4j.protocol import Py4JError
+
+    types = ", ".join(_java_type(arg) for arg in args)
+    target, _, method = call.rpartition(".")
+    what = f"Constructor {call[5:]}" if target.startswith("None.") else f"Method {method}"
+    return Py4JError(
+        f"An error occurred while calling {call}. Trace:\npy4j.Py4JException: {what}([{types}]) does not exist\n"
+    )
+
+
+_JAVA_TYPES = {bool: "Boolean", int: "Integer", float: "Double", str: "String"}
+
+
+def _java_type(arg: Any) -> str:
+    """Return how Java shows the class that an argument has there."""
+    if arg is None:
+        return "null"
+    known = _JAVA_TYPES.get(type(arg))
+    return f"class java.lang.{known}" if known else f"class {type(arg).__module__}.{type(arg).__qualname__}"

@@ -9,6 +9,8 @@ from typing import ClassVar
 class SparkFiles:
     """Resolves the names of files that were added by :meth:`SparkContext.addFile`; has class methods only."""
 
+    __module__ = "pyspark.core.files"
+
     _root_directory: ClassVar[str | None] = None
 
     def __init__(self) -> None:

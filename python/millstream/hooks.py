@@ -33,6 +33,8 @@ _NAMES = {
     "SparkJobInfo": "millstream.status",
     "SparkStageInfo": "millstream.status",
     "SparkExecutorInfo": "millstream.status",
+    "SQLContext": "pyspark.sql.context",
+    "HiveContext": "pyspark.sql.context",
 }
 """Names of the package ``pyspark`` that are Millstream's, and where they are."""
 
@@ -103,6 +105,14 @@ class _Alias(importlib.abc.Loader):
     def exec_module(self, module: ModuleType) -> None:
         if self._name is not None:
             sys.modules[module.__name__] = importlib.import_module(self._name)
+            _name_all()
+
+
+def _name_all() -> None:
+    """Give what is imported all its names: classes are pickled by the name of their module only if it is there."""
+    for name, supplied in _MODULES.items():
+        if supplied in sys.modules and name not in sys.modules:
+            importlib.import_module(name)
 
 
 class _Loader(importlib.abc.Loader):
@@ -133,12 +143,28 @@ def _complete_pyspark(module: ModuleType) -> None:
     def find(name: str) -> Any:
         if name in _NAMES:
             value = getattr(importlib.import_module(_NAMES[name]), name)
+            _name_all()
             setattr(module, name, value)
             return value
         raise AttributeError(f"module 'pyspark' has no attribute {name!r}")
 
+    _complete_util(sys.modules["pyspark.util"])
     module.__getattr__ = find  # type: ignore[method-assign]
     module.__all__ = [name for name in exported if name in vars(module) or name in _NAMES]  # type: ignore[attr-defined]
+
+
+def _complete_util(module: ModuleType) -> None:
+    # Not when the module is imported: that is in the middle of importing PySpark.
+    names = ("InheritableThread", "inheritable_thread_target")
+    for name in names:
+        vars(module).pop(name, None)
+
+    def find(name: str) -> Any:
+        if name in names:
+            return getattr(importlib.import_module("millstream.inheritance"), name)
+        raise AttributeError(f"module 'pyspark.util' has no attribute {name!r}")
+
+    module.__getattr__ = find  # type: ignore[method-assign]
 
 
 def _complete_session(module: ModuleType) -> None:
@@ -204,6 +230,12 @@ def _complete_connect_session(module: ModuleType) -> None:
     session.sparkContext = session._sc = property(spark_context)
 
 
+def _complete_sql_context(module: ModuleType) -> None:
+    from millstream import sql_context
+
+    sql_context.complete(module)
+
+
 def _complete_connect_frame(module: ModuleType) -> None:
     def rdd(self: Any) -> Any:
         from millstream import dataframes
@@ -215,6 +247,7 @@ def _complete_connect_frame(module: ModuleType) -> None:
 
 _COMPLETIONS = {
     "pyspark": _complete_pyspark,
+    "pyspark.sql.context": _complete_sql_context,
     "pyspark.sql.session": _complete_session,
     "pyspark.sql.connect.dataframe": _complete_connect_frame,
     "pyspark.sql.connect.session": _complete_connect_session,

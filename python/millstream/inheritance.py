@@ -31,6 +31,8 @@ def _captured(session: Any) -> Callable[[], None]:
 class InheritableThread(threading.Thread):
     """A thread whose jobs have the local properties and tags of the thread that starts it."""
 
+    __module__ = "pyspark.util"
+
     def __init__(self, target: Callable[..., Any], *args: Any, session: Any = None, **kwargs: Any) -> None:
         self._session = session
         self._give: Callable[[], None] | None = None

@@ -11,6 +11,8 @@ from typing import Any
 class Py4JError(Exception):
     """Base class of all errors of the bridge to Java."""
 
+    __module__ = "py4j.protocol"
+
     def __init__(self, args: Any = None, cause: Any = None) -> None:
         super().__init__(args)
         self.cause = cause
@@ -19,9 +21,13 @@ class Py4JError(Exception):
 class Py4JNetworkError(Py4JError):
     """The connection to Java failed."""
 
+    __module__ = "py4j.protocol"
+
 
 class Py4JJavaError(Py4JError):
     """An exception was raised behind the bridge."""
+
+    __module__ = "py4j.protocol"
 
     def __init__(self, msg: str, java_exception: Any) -> None:
         super().__init__(msg)
@@ -31,3 +37,5 @@ class Py4JJavaError(Py4JError):
 
 class Py4JAuthenticationError(Py4JError):
     """The other side of the bridge was not let in."""
+
+    __module__ = "py4j.protocol"

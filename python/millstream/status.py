@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 class SparkJobInfo(NamedTuple):
     """A job."""
 
+    __module__ = "pyspark.core.status"
+
     jobId: int
     stageIds: list[int]
     status: str
@@ -16,6 +18,8 @@ class SparkJobInfo(NamedTuple):
 
 class SparkStageInfo(NamedTuple):
     """A stage."""
+
+    __module__ = "pyspark.core.status"
 
     stageId: int
     currentAttemptId: int
@@ -29,6 +33,8 @@ class SparkStageInfo(NamedTuple):
 class SparkExecutorInfo(NamedTuple):
     """Where tasks run."""
 
+    __module__ = "pyspark.core.status"
+
     host: str
     port: int
     cacheSize: int
@@ -41,6 +47,8 @@ class SparkExecutorInfo(NamedTuple):
 
 class StatusTracker:
     """Tells which jobs and stages run, and how far they are; knows the last thousand."""
+
+    __module__ = "pyspark.core.status"
 
     def __init__(self, jtracker: Any) -> None:
         self._scheduler = jtracker

@@ -23,6 +23,7 @@ class ThreadProperties:
 
     _engine: Any
     _live: Any
+    _live_for: Any
 
     def _begin_properties(self) -> None:
         self._thread = _OfThread()
@@ -30,14 +31,13 @@ class ThreadProperties:
     def _job_properties(self) -> tuple[dict[str, str], frozenset[str]]:
         return dict(self._thread.properties), self._thread.tags
 
-    def _on_live_context(self) -> _OfThread:
-        if self._engine is None:
-            raise AttributeError("'NoneType' object has no attribute 'setLocalProperty'")
+    def _on_live_context(self, method: str = "sc") -> _OfThread:
+        self._live_for(method)
         return self._thread
 
     def setLocalProperty(self, key: str, value: str | None) -> None:
         """Set a property of the jobs that this thread runs from now on; None takes it away."""
-        properties = self._on_live_context().properties
+        properties = self._on_live_context("setLocalProperty").properties
         if value is None:
             properties.pop(key, None)
         else:
@@ -45,10 +45,11 @@ class ThreadProperties:
 
     def getLocalProperty(self, key: str) -> str | None:
         """Return a property of this thread, or None."""
-        return self._on_live_context().properties.get(key)
+        return self._on_live_context("getLocalProperty").properties.get(key)
 
     def setJobGroup(self, groupId: str, description: str, interruptOnCancel: bool = False) -> None:
         """Put the jobs that this thread runs from now on into a group."""
+        self._on_live_context("setJobGroup")
         self.setLocalProperty(GROUP, groupId)
         self.setLocalProperty(DESCRIPTION, description)
         self.setLocalProperty(INTERRUPT, str(interruptOnCancel).lower())

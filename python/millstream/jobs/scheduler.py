@@ -77,7 +77,6 @@ class Engine:
         self.forgotten_broadcasts: list[int] = []
         """Numbers of broadcast variables whose copies workers drop with their next task."""
         self.stopped = False
-        self.rdd_numbers = itertools.count()
         self._stage_numbers = itertools.count()
         self._job_numbers = itertools.count()
         self._attempts = itertools.count()
@@ -374,8 +373,6 @@ class _StageRun:
             return errors.job_aborted(message)
         if kind == "input":
             return errors.job_aborted(f"Job aborted due to stage failure: java.io.EOFException: {text}")
-        if kind == "exit":
-            return errors.job_aborted(f"Python worker exited unexpectedly (crashed): a function called exit({text})")
         return errors.task_failure(trace or "")
 
 
@@ -387,5 +384,7 @@ def _crash(stage: int, partition: int, status: int) -> str:
             how = f" by signal {number} ({signal.Signals(number).name})"
     elif os.WIFEXITED(status):
         how = f" with exit code {os.WEXITSTATUS(status)}"
-    text = f"Task {partition} in stage {stage}.0 failed 1 times: Python worker exited unexpectedly (crashed){how}"
-    return f"Job aborted due to stage failure: {text}"
+    lost = f"Lost task {partition}.0 in stage {stage}.0 (localhost executor driver)"
+    text = f"Task {partition} in stage {stage}.0 failed 1 times, most recent failure: {lost}"
+    exited = f"org.apache.spark.SparkException: Python worker exited unexpectedly (crashed){how}"
+    return f"Job aborted due to stage failure: {text}: {exited}"

@@ -94,6 +94,9 @@ class Evaluation:
             if one is None or other is None:
                 raise UnequalZipBatches
             if len(one) != len(other):
+                # Where batches differ in number, too, that is what Spark finds first.
+                if sum(1 for _ in ones) != sum(1 for _ in others):
+                    raise UnequalZipBatches
                 raise UnequalZip(
                     f"Can not deserialize PairRDD with different number of items in batches: ({len(one)}, {len(other)})"
                 )
@@ -139,7 +142,7 @@ def _pieces(store: Store, elements: Iterable[Any], kind: str) -> Iterator[Block]
     """Serialise elements in pieces of bounded length."""
     iterator, pace = iter(elements), Pace()
     while piece := list(itertools.islice(iterator, pace.elements)):
-        data = blocks.dumps(piece)
+        data = blocks.dumps_of_program(piece)
         pace.took(len(piece), len(data))
         yield from store.put_together([data], kind)
 
@@ -178,7 +181,7 @@ class Buckets:
         """Serialise the elements collected since the last time; return all blocks so far, by bucket."""
         filled = [(number, bucket) for number, bucket in enumerate(self.buckets) if bucket]
         if filled:
-            datas = [blocks.dumps(bucket) for _, bucket in filled]
+            datas = [blocks.dumps_of_program(bucket) for _, bucket in filled]
             for (number, bucket), block in zip(filled, self._store.put_together(datas, "shuffle"), strict=True):
                 self._blocks[number].append(block)
                 bucket.clear()
@@ -192,7 +195,7 @@ def evaluate(task: Task, store: Store) -> tuple[Any, list[tuple[int, int, list[B
     evaluation = Evaluation(store)
     source = evaluation.elements(task.description)
     if task.shuffle is None:
-        value: Any = blocks.dumps(list(source))
+        value: Any = blocks.dumps_of_program(list(source))
     else:
         functions, split, count = task.shuffle
         value = operators.partition(blocks.load(functions), split, source, Buckets(count, store))

@@ -59,8 +59,6 @@ def _answer(message: bytes, store: Store, sock: socket.socket) -> bytes:
         return pickle.dumps(("zip batches", None, None))
     except inputs.IncompleteError as error:
         return pickle.dumps(("input", str(error), None))
-    except SystemExit as error:
-        return pickle.dumps(("exit", str(error.code), None))
     except BaseException:
         return pickle.dumps(("failed", None, _trace()))
 

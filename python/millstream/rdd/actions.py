@@ -15,6 +15,8 @@ from typing import Any
 
 from pyspark.util import fail_on_stopiteration
 
+from millstream import errors
+
 _DEVIATIONS = 10.0
 
 
@@ -30,6 +32,7 @@ class Actions:
 
     def collect(self) -> list[Any]:
         """Return all elements."""
+        self.ctx._live_for("setCallSite")
         parts = self.ctx._run(self._node, range(self.getNumPartitions()))
         return parts[0] if len(parts) == 1 else list(itertools.chain.from_iterable(parts))
 
@@ -47,7 +50,7 @@ class Actions:
 
     def toLocalIterator(self, prefetchPartitions: bool = False) -> Iterator[Any]:
         """Return an iterator that computes one partition after another, with ``prefetchPartitions`` one ahead."""
-        node, run = self._node, self.ctx._run
+        node, run = self._node, _awaited(self.ctx._run)
         count = self.getNumPartitions()
         if not prefetchPartitions:
             return itertools.chain.from_iterable(run(node, [partition])[0] for partition in range(count))
@@ -218,6 +221,20 @@ class Actions:
         return min(1, fraction + gamma + math.sqrt(gamma * gamma + 2 * gamma * fraction))
 
 
+def _awaited(run: Callable[..., list[list[Any]]]) -> Callable[..., list[list[Any]]]:
+    """Return what runs a job whose failure is the cause of another: Spark waits for such jobs on a thread."""
+
+    def run_and_wait(*args: Any) -> list[list[Any]]:
+        try:
+            return run(*args)
+        except errors.Py4JJavaError as error:
+            failure = error.java_exception
+        message = "Exception thrown in awaitResult: "
+        raise errors.java_error("org.apache.spark.SparkException", message, "o0.getResult", failure)
+
+    return run_and_wait
+
+
 def _one_ahead(compute: Callable[[int], list[Any]], count: int) -> Iterator[Any]:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -309,7 +326,7 @@ class _First:
         self._count = count
 
     def __call__(self, elements: Iterable[Any]) -> Iterator[Any]:
-        return itertools.islice(elements, self._count)
+        return itertools.islice(elements, math.ceil(self._count))
 
 
 class _Extremes:

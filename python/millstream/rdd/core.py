@@ -33,6 +33,8 @@ T_co = TypeVar("T_co", covariant=True)
 class RDD(Transformations, Keyed, Partitions, Actions, Numbers, Output, Persistence, Generic[T_co]):
     """A distributed collection: immutable, in partitions, computed when an action asks for it."""
 
+    __module__ = "pyspark.core.rdd"
+
     def __init__(self, jrdd: Node, ctx: Any, jrdd_deserializer: Any = 0) -> None:
         """Wrap a node of the lineage; programs make RDDs by methods of the context.
 
@@ -41,7 +43,7 @@ class RDD(Transformations, Keyed, Partitions, Actions, Numbers, Output, Persiste
         """
         self._node_value: Node | None = jrdd
         self.ctx = ctx
-        self._format: int | str = jrdd_deserializer
+        self._jrdd_deserializer: int | str = jrdd_deserializer
         self.is_cached = False
         self.is_checkpointed = False
         self.has_resource_profile = False
@@ -85,10 +87,10 @@ class RDD(Transformations, Keyed, Partitions, Actions, Numbers, Output, Persiste
 
     def _reserialized(self, size: int) -> RDD[Any]:
         """Return the same elements, in batches of another size."""
-        if self._format == size:
+        if self._jrdd_deserializer == size:
             return self
         copy = self._piped(preserves=True)
-        copy._format = size
+        copy._jrdd_deserializer = size
         return copy
 
     def _is_pipelinable(self) -> bool:
@@ -120,6 +122,8 @@ class RDD(Transformations, Keyed, Partitions, Actions, Numbers, Output, Persiste
 
 class PipelinedRDD(RDD[T_co]):
     """An RDD made by operators on another."""
+
+    __module__ = "pyspark.core.rdd"
 
     def __init__(
         self,
@@ -180,6 +184,8 @@ assert pickle.HIGHEST_PROTOCOL >= 5
 
 class RDDBarrier(Generic[T_co]):
     """An RDD in a barrier stage."""
+
+    __module__ = "pyspark.core.rdd"
 
     def __init__(self, rdd: RDD[T_co]) -> None:
         self.rdd = rdd

@@ -18,6 +18,8 @@ from millstream.rdd.partitioner import portable_hash
 class BoundedFloat(float):
     """A result with the bounds that it lies between with some confidence."""
 
+    __module__ = "pyspark.core.rdd"
+
     confidence: float
     low: float
     high: float
@@ -111,11 +113,11 @@ class Numbers:
         return BoundedFloat(total, 1.0, total, total)
 
     def meanApprox(self, timeout: int, confidence: float = 0.95) -> BoundedFloat:
-        """Return the mean; not a number if there are no elements."""
+        """Return the mean; 0 if there are no elements."""
         count, total = 0, 0.0
         for part_count, part_total in self._piped(("mapPartitions", _count_and_sum)).collect():
             count, total = count + part_count, total + part_total
-        mean = total / count if count else float("nan")
+        mean = total / count if count else 0.0
         return BoundedFloat(mean, 1.0, mean, mean)
 
     def countApproxDistinct(self, relativeSD: float = 0.05) -> int:

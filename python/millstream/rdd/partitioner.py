@@ -36,6 +36,8 @@ def portable_hash(x: Any) -> int:
 class Partitioner:
     """Assigns keys to so many partitions by a function."""
 
+    __module__ = "pyspark.core.rdd"
+
     def __init__(self, numPartitions: int, partitionFunc: Callable[[Any], int]) -> None:
         self.numPartitions = numPartitions
         self.partitionFunc = partitionFunc

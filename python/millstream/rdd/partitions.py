@@ -6,6 +6,7 @@ import bisect
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from millstream import errors
 from millstream.jobs import lineage
 from millstream.jobs.xor_shift import first_int
 from millstream.rdd.partitioner import Partitioner, portable_hash
@@ -27,7 +28,7 @@ class Partitions:
     ctx: Any
     partitioner: Any
     _node: Any
-    _format: int | str
+    _jrdd_deserializer: int | str
     _piped: Any
     _reserialized: Any
     _reduce_partitions: Any
@@ -49,15 +50,13 @@ class Partitions:
     def _shuffled(self, count: int, function: Callable[[Any], int], partitioner: Any) -> RDD[Any]:
         from millstream.rdd.core import RDD, PipelinedRDD, serialized
 
-        if count < 0:
-            from millstream import errors
-
-            message = f"requirement failed: Number of partitions ({count}) cannot be negative."
-            raise errors.java_error("java.lang.IllegalArgumentException", message)
-        # The operators before go with the partitioning, into one pass.
+        if not isinstance(count, int):
+            raise errors.no_such_method("None.org.apache.spark.api.python.PythonPartitioner", [count, 0])
+        self.ctx._live_for("setCallSite")
+        # As in Spark fewer than none are none. The operators before go with the partitioning, into one pass.
         keyed = PipelinedRDD(self, (("partition", function, count),), True)  # type: ignore[arg-type]
         functions = serialized(self.ctx, list(keyed._operators))
-        node = lineage.Shuffled(self.ctx._number(), keyed._source, functions, count, partitioner)
+        node = lineage.Shuffled(self.ctx._number(), keyed._source, functions, max(count, 0), partitioner)
         node.map_barrier = keyed.is_barrier
         return RDD(node, self.ctx, -1)
 
@@ -71,14 +70,17 @@ class Partitions:
 
         if not numPartitions > 0:
             raise ValueError("Number of partitions must be positive.")
+        if not isinstance(numPartitions, int):
+            raise errors.no_such_method(f"o{self._node.id}.coalesce", [numPartitions, shuffle])
         if not shuffle:
-            return RDD(lineage.Coalesced(self.ctx._number(), self._node, numPartitions), self.ctx, self._format)
+            node = lineage.Coalesced(self.ctx._number(), self._node, numPartitions)
+            return RDD(node, self.ctx, self._jrdd_deserializer)
         batch = min(_REPARTITION_BATCH, self.ctx._batchSize or 1024)
         dealt = RDD(lineage.Dealt(self.ctx._number(), self._node, batch), self.ctx, 1)
         numbered = dealt._piped(("withIndex", _Deal(numPartitions)))
         moved = numbered._shuffled(numPartitions, _itself, None)
         elements = moved._piped(("flatMap", _batch))
-        elements._format = batch
+        elements._jrdd_deserializer = batch
         return elements
 
     def repartitionAndSortWithinPartitions(

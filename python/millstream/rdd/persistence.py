@@ -28,7 +28,7 @@ class Persistence:
 
     ctx: Any
     _node: Any
-    _format: int | str
+    _jrdd_deserializer: int | str
     partitioner: Any
     is_cached: bool
     is_checkpointed: bool
@@ -69,6 +69,8 @@ class Persistence:
 
     def setName(self, name: str) -> RDD[Any]:
         """Give the RDD a name."""
+        if name is not None and not isinstance(name, str):
+            raise errors.no_such_method(f"o{self._node.id}.setName", [name])
         self._node.given_name = name
         return self  # type: ignore[return-value]
 
@@ -122,7 +124,7 @@ class Persistence:
         os.makedirs(unfinished)
         try:
             write_parts(self.ctx, self._node, unfinished)
-            meta = {"partitions": self._node.count(), "format": self._format}
+            meta = {"partitions": self._node.count(), "format": self._jrdd_deserializer}
             with open(os.path.join(unfinished, _META), "wb") as file:
                 file.write(json.dumps(meta).encode() + b"\n" + blocks.dumps(self.partitioner))
                 file.flush()

@@ -23,7 +23,7 @@ class Transformations:
 
     ctx: Any
     _node: Any
-    _format: int | str
+    _jrdd_deserializer: int | str
     partitioner: Any
     _piped: Any
     _reserialized: Any
@@ -102,14 +102,15 @@ class Transformations:
         """Give the elements of this RDD, then those of another; those that are in both twice."""
         from millstream.rdd.core import RDD
 
+        alike = self._jrdd_deserializer == other._jrdd_deserializer
         node = lineage.Union(self.ctx._number(), [self._node, other._node])
-        alike = self._format == other._format
-        rdd: RDD[Any] = RDD(node, self.ctx, self._format if alike else self.ctx._batchSize)
+        rdd: RDD[Any] = RDD(node, self.ctx, self._jrdd_deserializer if alike else self.ctx._batchSize)
         if self.partitioner == other.partitioner and self.getNumPartitions() == rdd.getNumPartitions():
             rdd.partitioner = self.partitioner
         return rdd
 
     def __add__(self, other: RDD[Any]) -> RDD[Any]:
+        """Do what :meth:`union` does."""
         from millstream.rdd.core import RDD
 
         if not isinstance(other, RDD):
@@ -129,9 +130,8 @@ class Transformations:
         """Give all pairs of an element of this RDD and one of another."""
         from millstream.rdd.core import RDD
 
-        node = lineage.Cartesian(
-            self.ctx._number(), self._node, batch_size(self._format), other._node, batch_size(other._format)
-        )
+        batches = batch_size(self._jrdd_deserializer), batch_size(other._jrdd_deserializer)
+        node = lineage.Cartesian(self.ctx._number(), self._node, batches[0], other._node, batches[1])
         return RDD(node, self.ctx, "cartesian")
 
     # -------------------------------------------------------------------------------------------- zipping
@@ -141,7 +141,7 @@ class Transformations:
         from millstream.rdd.core import RDD
 
         one: Any = self
-        sizes = batch_size(one._format), batch_size(other._format)
+        sizes = batch_size(one._jrdd_deserializer), batch_size(other._jrdd_deserializer)
         batch = sizes[0]
         if sizes[0] != sizes[1] or not sizes[0]:
             batch = min(sizes) if min(sizes) > 0 else 100

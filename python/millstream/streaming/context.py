@@ -43,6 +43,8 @@ class StreamingContext:
         Seconds of one batch.
     """
 
+    __module__ = "pyspark.streaming.context"
+
     # The context that was started last, until it is stopped.
     _activeContext: ClassVar[StreamingContext | None] = None
     _startSite: ClassVar[str] = ""

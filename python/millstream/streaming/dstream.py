@@ -43,6 +43,8 @@ class DStream(Generic[T_co]):
     (:meth:`pprint`, :meth:`foreachRDD`, :meth:`saveAsTextFiles`) asks for it in a started context.
     """
 
+    __module__ = "pyspark.streaming.dstream"
+
     def __init__(self, jdstream: int, ssc: StreamingContext, jrdd_deserializer: str | int) -> None:
         self._node_id: int | None = jdstream
         self._serializer = jrdd_deserializer
@@ -499,6 +501,8 @@ class TransformedDStream(DStream[U]):
     Several functions in a row become one: the stream takes its place in the graph only when something is built upon it
     that is no such function, or when it is to be kept.
     """
+
+    __module__ = "pyspark.streaming.dstream"
 
     def __init__(self, prev: DStream[Any], func: Callable[[datetime, RDD[Any]], RDD[U]]) -> None:
         super().__init__(None, prev._ssc, serializer.PICKLED)  # type: ignore[arg-type]

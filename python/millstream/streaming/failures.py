@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 SPARK_EXCEPTION = "org.apache.spark.SparkException"
 
@@ -52,13 +51,3 @@ def java_error(call: str, failure: StreamFailure) -> Exception:
 
     cause = failure.cause and errors.JavaException(failure.cause.java_class, failure.cause.message)
     return errors.java_error(failure.java_class, failure.message, call, cause)
-
-
-def no_such_method(call: str, args: Iterable[Any]) -> Exception:
-    """Return the error of a call whose arguments are of types that no method of Spark takes."""
-    from py4j.protocol import Py4JError
-
-    types = ", ".join(type(arg).__name__ for arg in args)
-    return Py4JError(
-        f"An error occurred while calling {call}. Trace:\npy4j.Py4JException: Method {call}([{types}]) does not exist\n"
-    )

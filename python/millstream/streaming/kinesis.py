@@ -10,11 +10,15 @@ __all__ = ["InitialPositionInStream", "KinesisUtils", "MetricsLevel", "utf8_deco
 class InitialPositionInStream:
     """Where an application that is new begins to read."""
 
+    __module__ = "pyspark.streaming.kinesis"
+
     LATEST, TRIM_HORIZON = (0, 1)
 
 
 class MetricsLevel:
     """How much an application reports about itself."""
+
+    __module__ = "pyspark.streaming.kinesis"
 
     DETAILED, SUMMARY, NONE = (0, 1, 2)
 
@@ -26,6 +30,8 @@ def utf8_decoder(s: bytes | None) -> str | None:
 
 class KinesisUtils:
     """Streams of Amazon Kinesis, which are not supported."""
+
+    __module__ = "pyspark.streaming.kinesis"
 
     @staticmethod
     def createStream(

@@ -13,6 +13,8 @@ class StreamingListener:
     Events have the accessors of Spark's own, such as ``event.batchInfo().numRecords()``.
     """
 
+    __module__ = "pyspark.streaming.listener"
+
     def __init__(self) -> None:
         pass
 

@@ -10,7 +10,8 @@ import pickle
 from dataclasses import dataclass
 from typing import Any
 
-from millstream.streaming.failures import SPARK_EXCEPTION, StreamFailure, no_such_method
+from millstream.errors import no_such_method
+from millstream.streaming.failures import SPARK_EXCEPTION, StreamFailure
 from millstream.streaming.functions import LostState, pickled
 
 FORMAT = 1

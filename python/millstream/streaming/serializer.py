@@ -12,12 +12,12 @@ from typing import Any
 UTF8 = "utf8"
 BYTES = "none"
 PICKLED = 0
-"""As in ``RDD._format``: text, bytes, or pickled in batches of so many elements, 0 for batches of any size."""
+"""As in ``RDD._jrdd_deserializer``: text, bytes, or pickled in batches of so many elements, 0 for any size."""
 
 
 def of_queue(rdds: list[Any]) -> str | int:
     """Return the serializer of a queue of RDDs: their own if all have the same."""
-    formats = {rdd._format for rdd in rdds}
+    formats = {rdd._jrdd_deserializer for rdd in rdds}
     return formats.pop() if len(formats) == 1 else PICKLED
 
 
