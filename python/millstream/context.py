@@ -25,7 +25,7 @@ from millstream import dataframes, errors, settings
 from millstream.added_files import AddedFiles
 from millstream.broadcast import Broadcast
 from millstream.jobs import blocks, inputs, lineage
-from millstream.jobs.lineage import Node, Source
+from millstream.jobs.lineage import Node, Source, grouped_blocks
 from millstream.jobs.scheduler import Engine
 from millstream.rdd.core import RDD
 from millstream.rdd.reading import Reading
@@ -123,7 +123,8 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
             raise errors.unsupported("spark.python.profile", "functions of RDDs are not profiled")
         cores = settings.cores(self.master)
         failures = settings.most_failures(self.master)
-        self._engine: Engine = Engine(cores, failures, self._conf.get("spark.local.dir", None), self.environment)
+        environment = {**self.environment, **settings.of_workers(self._conf).encoded()}
+        self._engine: Engine = Engine(cores, failures, self._conf.get("spark.local.dir", None), environment)
         self._cores = cores
         self._start_time = int(time.time() * 1000)
         self._conf.set("spark.app.id", self.applicationId)
@@ -338,9 +339,13 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         return RDD(node, self, first._jrdd_deserializer if alike else self._batchSize)
 
     def _from_text_blocks(self, blocks_of_lines: Sequence[Any], use_unicode: bool = True) -> RDD[str]:
-        """Return the lines of blocks of bytes, each of which holds whole lines: one partition per block."""
+        """Return the lines of blocks of bytes, each of which holds whole lines: one partition per block.
+
+        Of very large blocks, which are cut where a block interval has much data, several make a partition.
+        """
         store = self._live.store
-        described = [("lines", store.put(bytes(block)), use_unicode) for block in blocks_of_lines]
+        parts = [store.put(bytes(block)) for block in blocks_of_lines]
+        described = [("lines", group, use_unicode) for group in grouped_blocks(parts, self._cores)]
         return RDD(Source(self._number(), described, "BlockRDD"), self, "utf8")
 
     def _load(self, directory: str | os.PathLike[str]) -> RDD[Any]:

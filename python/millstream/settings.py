@@ -13,6 +13,7 @@ from typing import Any
 from pyspark.conf import SparkConf
 
 from millstream import errors
+from millstream.jobs.options import Options
 
 SYSTEM_PROPERTIES: dict[str, str] = {}
 """What ``SparkContext.setSystemProperty`` has set."""
@@ -101,6 +102,27 @@ def most_failures(master: str) -> int:
     """Return how often a task may fail: once, unless the master is ``local[N,F]``."""
     match = re.fullmatch(_LOCAL, master)
     return max(1, int(match[2])) if match is not None and match[2] else 1
+
+
+_MEBIBYTES = {"g": 1024.0, "m": 1.0, "t": 1048576.0, "k": 1.0 / 1024}
+_RECOGNIZE = ("true", "inline", "false")
+
+
+def of_workers(conf: SparkConf) -> Options:
+    """Return what the settings of a context say to its workers."""
+    memory = conf.get("spark.python.worker.memory", "512m").strip()
+    try:
+        mebibytes = float(memory[:-1]) * _MEBIBYTES[memory[-1:].lower()]
+    except (ValueError, KeyError):
+        raise ValueError("invalid format: " + memory) from None
+    recognize = conf.get("spark.millstream.python.recognizeFunctions", "true").strip().lower()
+    if recognize not in _RECOGNIZE:
+        message = (
+            f"'{recognize}' in spark.millstream.python.recognizeFunctions is invalid. "
+            f"It must be one of {', '.join(_RECOGNIZE)}"
+        )
+        raise errors.java_error("java.lang.IllegalArgumentException", message)
+    return Options(recognize, true(conf.get("spark.shuffle.spill", "true")), int(mebibytes * (1 << 20)))
 
 
 def cores(master: str) -> int:

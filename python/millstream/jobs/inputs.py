@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from millstream.errors import Py4JJavaError, java_error
+from millstream.jobs.blocks import Block, read
 
 LOCAL_BLOCK_BYTES = 32 * 1024 * 1024
 """A file is cut at least so often; the block size of Hadoop's local file system."""
@@ -214,9 +215,11 @@ def read_text(piece: Piece, decode: bool) -> Iterable[Any]:
     return itertools.chain.from_iterable(split_lines(data, False) for data in _whole_lines(piece))
 
 
-def read_lines(data: Any, decode: bool) -> Iterable[Any]:
-    """Return the lines of bytes that hold whole lines."""
-    return Lines(lambda: [data]) if decode else split_lines(data, False)
+def read_lines(parts: Iterable[Block], decode: bool) -> Iterable[Any]:
+    """Return the lines of blocks of bytes that hold whole lines each."""
+    if decode:
+        return Lines(lambda: map(read, parts))
+    return itertools.chain.from_iterable(split_lines(read(part), False) for part in parts)
 
 
 def _reads(piece: Piece) -> Iterator[bytes]:

@@ -146,10 +146,29 @@ class _Cut(Node):
 def _blocks_of(descriptions: list[Description]) -> Iterator[Block]:
     """Return the blocks that descriptions of data name."""
     for kind, *what in descriptions:
-        if kind == "block":
+        if kind in ("block", "lines"):
             yield from what[0]
-        elif kind == "lines":
-            yield what[0]
+
+
+_LARGE_BLOCK_BYTES = 3 << 20
+_MOST_LARGE_BLOCKS = 4
+_PARTITIONS_PER_CORE = 3
+
+
+def grouped_blocks(parts: list[Block], cores: int) -> list[list[Block]]:
+    """Return the blocks of each partition: one, or large neighbours where there are more than enough for all cores."""
+    most = min(len(parts) // (_PARTITIONS_PER_CORE * cores), _MOST_LARGE_BLOCKS)
+    groups: list[list[Block]] = []
+    joins = False
+    for part in parts:
+        size = part.length if isinstance(part, FileBlock) else len(part)
+        large = size >= _LARGE_BLOCK_BYTES
+        if large and groups and joins and len(groups[-1]) < most:
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+        joins = large
+    return groups
 
 
 class Source(Node):

@@ -86,7 +86,7 @@ class Evaluation:
         return blocks.elements(kept)
 
     def _shuffled(self, buckets: list[Block]) -> Iterator[Any]:
-        return blocks.elements(buckets)
+        return blocks.pairs(buckets)
 
     def _zip(self, left: Description, right: Description, batch: int) -> Iterator[Any]:
         ones, others = self._batches(left, batch), self._batches(right, batch)
@@ -152,7 +152,7 @@ _SOURCES: dict[str, Callable[..., Iterable[Any]]] = {
     "range": lambda _, *bounds: range(*bounds),
     "block": lambda _, kept: blocks.elements(kept),
     "text": lambda _, piece, decode: inputs.read_text(piece, decode),
-    "lines": lambda _, block, decode: inputs.read_lines(blocks.read(block), decode),
+    "lines": lambda _, parts, decode: inputs.read_lines(parts, decode),
     "records": lambda _, piece, size: inputs.read_records(piece, size),
     "files": lambda _, paths, decode: inputs.read_whole(paths, decode),
     "pickled": lambda _, path: read_pickled(path),
@@ -167,24 +167,26 @@ _SOURCES: dict[str, Callable[..., Iterable[Any]]] = {
 
 
 class Buckets:
-    """Collects the output of a map side, by reduce partition."""
+    """Collects the output of a map side, pairs by reduce partition."""
 
     def __init__(self, count: int, store: Store) -> None:
-        self.buckets: list[list[Any]] = [[] for _ in range(count)]
+        self.keys: list[list[Any]] = [[] for _ in range(count)]
+        self.values: list[list[Any]] = [[] for _ in range(count)]
         self._store = store
         self._blocks: list[list[Block]] = [[] for _ in range(count)]
         self._pace = Pace()
         self.full = self._pace.elements
-        """How many elements are to be collected before the next flush."""
+        """How many pairs are to be collected before the next flush."""
 
     def flush(self, collected: int) -> list[list[Block]]:
-        """Serialise the elements collected since the last time; return all blocks so far, by bucket."""
-        filled = [(number, bucket) for number, bucket in enumerate(self.buckets) if bucket]
+        """Serialise the pairs collected since the last time; return all blocks so far, by bucket."""
+        filled = [number for number, keys in enumerate(self.keys) if keys]
         if filled:
-            datas = [blocks.dumps_of_program(bucket) for _, bucket in filled]
-            for (number, bucket), block in zip(filled, self._store.put_together(datas, "shuffle"), strict=True):
+            datas = [blocks.dump_pairs(self.keys[number], self.values[number]) for number in filled]
+            for number, block in zip(filled, self._store.put_together(datas, "shuffle"), strict=True):
                 self._blocks[number].append(block)
-                bucket.clear()
+                self.keys[number].clear()
+                self.values[number].clear()
             self._pace.took(collected, sum(map(len, datas)))
             self.full = self._pace.elements
         return self._blocks

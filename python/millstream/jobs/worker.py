@@ -15,7 +15,7 @@ import traceback
 from typing import Any
 
 from millstream.broadcast import Broadcast
-from millstream.jobs import blocks, frames, inputs, task
+from millstream.jobs import blocks, frames, inputs, spill, task
 from millstream.jobs.blocks import Store
 
 _GC_THRESHOLD = 50_000
@@ -27,6 +27,7 @@ def serve(sock: socket.socket, directory: str) -> None:
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 20)
     store = Store(directory)
+    spill.use_directory(directory)
     while True:
         try:
             message = frames.receive(sock)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.resultiterable import ResultIterable
 from pyspark.util import fail_on_stopiteration
 
+from millstream.jobs.spill import Values
 from millstream.rdd.partitioner import portable_hash
 
 if TYPE_CHECKING:
@@ -204,6 +205,16 @@ class _Tag:
         return self._number, value
 
 
+def _by_number(tagged: Any, count: int) -> list[Any]:
+    """Return the values of each RDD; a group that was too large for memory is not brought back there."""
+    large = isinstance(getattr(tagged, "data", None), Values)
+    groups: list[Any] = [Values() if large else [] for _ in range(count)]
+    add = [group.append for group in groups]
+    for number, value in tagged:
+        add[number](value)
+    return groups
+
+
 class _Sorted:
     """Sorts tagged values by their RDD."""
 
@@ -211,9 +222,7 @@ class _Sorted:
         self._count = count
 
     def __call__(self, tagged: Iterable[tuple[int, Any]]) -> tuple[Any, ...]:
-        groups: list[list[Any]] = [[] for _ in range(self._count)]
-        for number, value in tagged:
-            groups[number].append(value)
+        groups = _by_number(tagged, self._count)
         return tuple(ResultIterable(group) for group in groups)
 
 
@@ -224,10 +233,7 @@ class _Pairs:
         self._keep_left, self._keep_right = keep_left, keep_right
 
     def __call__(self, tagged: Iterable[tuple[int, Any]]) -> Iterator[tuple[Any, Any]]:
-        groups: tuple[list[Any], list[Any]] = ([], [])
-        for number, value in tagged:
-            groups[number].append(value)
-        left, right = groups
+        left, right = _by_number(tagged, 2)
         if self._keep_right and not left:
             left.append(None)
         if self._keep_left and not right:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from millstream import errors
 from millstream.jobs import lineage
+from millstream.jobs.spill import in_order
 from millstream.jobs.xor_shift import first_int
 from millstream.rdd.partitioner import Partitioner, portable_hash
 
@@ -150,7 +151,7 @@ class _Sort:
 
     def __call__(self, pairs: Iterable[Any]) -> Iterator[Any]:
         keyfunc = self._keyfunc
-        return iter(sorted(pairs, key=lambda pair: keyfunc(pair[0]), reverse=self._reverse))
+        return in_order(pairs, lambda pair: keyfunc(pair[0]), self._reverse)
 
 
 class _Ranges:
