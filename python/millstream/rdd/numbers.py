@@ -6,6 +6,7 @@ Approximate actions wait for the whole result, as Spark's Python API does, so it
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from math import isinf, isnan
@@ -105,19 +106,18 @@ class Numbers:
 
     def countApprox(self, timeout: int, confidence: float = 0.95) -> int:
         """Return the number of elements."""
-        return int(self.count())
+        return int(self._piped(("mapPartitions", _float_count)).sumApprox(timeout, confidence))
 
     def sumApprox(self, timeout: int, confidence: float = 0.95) -> BoundedFloat:
         """Return the sum."""
-        total = sum(self._piped(("mapPartitions", _float_sum)).collect())
+        sums = self._piped(("mapPartitions", _float_sum)).collect()
+        mean = functools.reduce(_merged_means, ((1, each) for each in sums), _NO_MEAN)
+        total = mean[0] * mean[1]
         return BoundedFloat(total, 1.0, total, total)
 
     def meanApprox(self, timeout: int, confidence: float = 0.95) -> BoundedFloat:
         """Return the mean; 0 if there are no elements."""
-        count, total = 0, 0.0
-        for part_count, part_total in self._piped(("mapPartitions", _count_and_sum)).collect():
-            count, total = count + part_count, total + part_total
-        mean = total / count if count else 0.0
+        _, mean = functools.reduce(_merged_means, self._piped(("mapPartitions", _float_mean)).collect(), _NO_MEAN)
         return BoundedFloat(mean, 1.0, mean, mean)
 
     def countApproxDistinct(self, relativeSD: float = 0.05) -> int:
@@ -145,9 +145,32 @@ def _float_sum(elements: Iterable[Any]) -> list[float]:
     return [float(sum(elements))]
 
 
-def _count_and_sum(elements: Iterable[Any]) -> list[tuple[int, float]]:
-    numbers = [float(element) for element in elements]
-    return [(len(numbers), sum(numbers))]
+def _float_count(elements: Iterable[Any]) -> list[float]:
+    return [float(sum(1 for _ in elements))]
+
+
+_NO_MEAN = 0, 0.0
+"""Number of elements, and their mean."""
+
+
+def _float_mean(elements: Iterable[Any]) -> list[tuple[int, float]]:
+    """Return number and mean, kept up element by element, as Spark's counter rounds."""
+    count, mean = _NO_MEAN
+    for element in elements:
+        count += 1
+        mean += (float(element) - mean) / count
+    return [(count, mean)]
+
+
+def _merged_means(one: tuple[int, float], other: tuple[int, float]) -> tuple[int, float]:
+    (n, mean), (m, more) = one, other
+    if not n or not m:
+        return one if n else other
+    if m * 10 < n:
+        return n + m, mean + (more - mean) * m / (n + m)
+    if n * 10 < m:
+        return n + m, more - (more - mean) * n / (n + m)
+    return n + m, (mean * n + more * m) / (n + m)
 
 
 def _not_a_number(x: Any) -> bool:
