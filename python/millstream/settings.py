@@ -104,6 +104,22 @@ def most_failures(master: str) -> int:
     return max(1, int(match[2])) if match is not None and match[2] else 1
 
 
+_UNITS = {"": 0, "b": 0, "k": 10, "kb": 10, "m": 20, "mb": 20, "g": 30, "gb": 30, "t": 40, "tb": 40, "p": 50, "pb": 50}
+
+
+def most_result_bytes(conf: SparkConf) -> int:
+    """Return how large the results of a job may be, 0 for any size."""
+    text = conf.get("spark.driver.maxResultSize", "1g").strip().lower()
+    match = re.fullmatch(r"([0-9]+)([a-z]*)", text)
+    if match is None or match[2] not in _UNITS:
+        message = (
+            "Size must be specified as bytes (b), kibibytes (k), mebibytes (m), gibibytes (g), tebibytes (t), or "
+            f"pebibytes(p). E.g. 50b, 100k, or 250m.\nFailed to parse byte string: {text}"
+        )
+        raise errors.java_error("java.lang.NumberFormatException", message)
+    return int(match[1]) << _UNITS[match[2]]
+
+
 _MEBIBYTES = {"g": 1024.0, "m": 1.0, "t": 1048576.0, "k": 1.0 / 1024}
 _RECOGNIZE = ("true", "inline", "false")
 

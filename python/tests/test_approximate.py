@@ -1,4 +1,4 @@
-"""Approximate actions give the numbers that Spark gives; all were recorded from PySpark 4.2.1, with PYTHONHASHSEED=0."""
+"""Approximate actions give the numbers that Spark gives; all were recorded from PySpark 4.2.1."""
 
 import pytest
 
@@ -37,7 +37,7 @@ DISTINCT = {
     ("fractions", 1000): [830, 830, 1014, 1070, 1002],
     ("fractions", 3000): [3908, 3908, 2886, 3002, 2994],
 }
-"""What is estimated with each of the deviations: linear counting, corrected and uncorrected estimates are among them."""
+"""What is estimated with each of the deviations; by empty registers, corrected and not corrected."""
 
 
 @pytest.mark.parametrize(("name", "number"), DISTINCT)

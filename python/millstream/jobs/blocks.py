@@ -118,6 +118,20 @@ class Pace:
         self.elements = max(1, min(fitting, self.elements * 4, _MOST_IN_A_PIECE))
 
 
+def owner_of_files(process: int, attempt: int) -> str:
+    """Return what the names of files that an attempt of a task writes have in the middle."""
+    return f"{process}-of-{attempt}"
+
+
+def remove_files_of(directory: str, process: int, attempt: int) -> None:
+    """Remove what an attempt of a task has written whose process has ended."""
+    part = f"-{owner_of_files(process, attempt)}-"
+    with contextlib.suppress(OSError):
+        for name in os.listdir(directory):
+            if part in name:
+                os.unlink(os.path.join(directory, name))
+
+
 class Store:
     """Makes blocks; the large ones in files of one directory."""
 
@@ -125,9 +139,26 @@ class Store:
         """``prepare`` is called before a file is written."""
         self.directory = directory
         self._prepare = prepare
+        self._owner = str(os.getpid())
+        self._written: list[str] = []
+        """Files of the task that runs."""
+
+    def begin(self, attempt: int) -> None:
+        """Begin a task: what is written from now on is its."""
+        self._owner = owner_of_files(os.getpid(), attempt)
+        self._written = []
+
+    def abandon(self) -> None:
+        """Remove what the task has written."""
+        written, self._written = self._written, []
+        for path in written:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
     def _new_path(self, kind: str) -> str:
-        return os.path.join(self.directory, f"{kind}-{os.getpid()}-{next(_numbers)}")
+        path = os.path.join(self.directory, f"{kind}-{self._owner}-{next(_numbers)}")
+        self._written.append(path)
+        return path
 
     def put(self, data: bytes) -> Block:
         """Keep bytes as a block."""

@@ -33,10 +33,32 @@ class Worker:
     def __init__(self, sock: socket.socket, pid: int) -> None:
         self.sock = sock
         self.pid = pid
+        self.attempt = -1
+        """The attempt of a task that it was given last."""
+        try:
+            # A process that a function has started may keep the socket open: only this tells when the worker has ended.
+            self.process = os.pidfd_open(pid)
+        except (AttributeError, OSError):
+            self.process = -1
         self.paths: list[str] | None = None
         """The ``sys.path`` it was told last."""
         self.forgotten = 0
         """How many of the context's forgotten broadcast variables it was told."""
+
+    def is_alive(self) -> bool:
+        """Whether the process, which waits for a task, has not ended."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        if self.process >= 0:
+            poll.register(self.process, select.POLLIN)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        """Let go of the process; it ends when it notices."""
+        self.sock.close()
+        if self.process >= 0:
+            os.close(self.process)
+            self.process = -1
 
 
 class Claim:
@@ -120,6 +142,15 @@ class Pool:
         return self._control
 
     def _fork(self) -> Worker:
+        try:
+            return self._forked()
+        except RuntimeError:
+            if self._closed:
+                raise
+            # Killed since the last time: another one takes its place.
+            return self._forked()
+
+    def _forked(self) -> Worker:
         control = self._start()
         self._prepare()
         ours, theirs = socket.socketpair()
@@ -141,7 +172,7 @@ class Pool:
             self._control = None
             self._alive -= len(self._idle)
             for worker in self._idle:
-                worker.sock.close()
+                worker.close()
             self._idle.clear()
             raise RuntimeError("the process that starts Python workers has ended")
         return int(_ID.unpack(data)[0])
@@ -151,8 +182,8 @@ class Pool:
         with self._lock:
             taken: list[Worker] = []
             try:
-                while len(taken) < wanted and not self._claims and (self._idle or self._alive < self.size):
-                    taken.append(self._idle.pop() if self._idle else self._fork())
+                while len(taken) < wanted and not self._claims and (worker := self._next()) is not None:
+                    taken.append(worker)
             except BaseException:
                 self._idle += taken
                 raise
@@ -161,19 +192,28 @@ class Pool:
                 self._claims.append(claim)
             return taken
 
+    def _next(self) -> Worker | None:
+        """Return an idle worker, a new one where there is none, nothing where there are enough."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_alive():
+                return worker
+            self._end(worker)
+        return self._fork() if self._alive < self.size else None
+
     def give_back(self, worker: Worker) -> None:
         """Take a worker back that waits for a task."""
         with self._lock:
             if self._closed:
-                worker.sock.close()
+                worker.close()
                 return
             self._idle.append(worker)
             self._serve_claims()
 
     def _serve_claims(self) -> None:
-        while self._claims and (self._idle or self._alive < self.size):
+        while self._claims and (worker := self._next()) is not None:
             claim = self._claims[0]
-            claim.given.append(self._idle.pop() if self._idle else self._fork())
+            claim.given.append(worker)
             claim.wanted -= 1
             if claim.wanted <= 0:
                 self._claims.popleft()
@@ -190,28 +230,29 @@ class Pool:
 
     def discard(self, workers: Iterable[Worker]) -> list[int]:
         """End workers; return how each ended (a status of ``waitpid``)."""
-        statuses = []
         with self._lock:
-            for worker in workers:
-                worker.sock.close()
-                self._alive -= 1
-                status = 0
-                if self._control is not None and not self._closed:
-                    with contextlib.suppress(ConnectionError):
-                        self._control.sendall(b"W" + _ID.pack(worker.pid))
-                    with contextlib.suppress(RuntimeError):
-                        status = self._answer(self._control)
-                statuses.append(status)
+            statuses = [self._end(worker) for worker in workers]
             if not self._closed:
                 self._serve_claims()
         return statuses
+
+    def _end(self, worker: Worker) -> int:
+        worker.close()
+        self._alive -= 1
+        status = 0
+        if self._control is not None and not self._closed:
+            with contextlib.suppress(ConnectionError):
+                self._control.sendall(b"W" + _ID.pack(worker.pid))
+            with contextlib.suppress(RuntimeError):
+                status = self._answer(self._control)
+        return status
 
     def close(self) -> None:
         """End all processes; a job that still runs fails."""
         with self._lock:
             self._closed = True
             for worker in self._idle:
-                worker.sock.close()
+                worker.close()
             self._idle.clear()
             for claim in self._claims:
                 claim.wake()
@@ -229,11 +270,16 @@ class Pool:
                 zygote.wait()
 
 
-def poll_for(workers: Iterable[Worker], claim: Claim | None) -> select.poll:
-    """Return what waits for answers of workers, and for a claim."""
+def poll_for(workers: Iterable[Worker], silent: Iterable[Worker], claim: Claim | None) -> select.poll:
+    """Return what waits for answers of workers, for the end of these and of others, and for a claim."""
     poll = select.poll()
     for worker in workers:
         poll.register(worker.sock, select.POLLIN)
+        if worker.process >= 0:
+            poll.register(worker.process, select.POLLIN)
+    for worker in silent:
+        if worker.process >= 0:
+            poll.register(worker.process, select.POLLIN)
     if claim is not None:
         poll.register(claim, select.POLLIN)
     return poll

@@ -62,10 +62,44 @@ class Job:
             self.claim.wake()
 
 
+class _Allowance:
+    """How large the results of a job may be."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = self._tasks = 0
+
+    def take(self, size: int) -> None:
+        """Take note of a result of one task; raises if it is one too many."""
+        self._bytes += size
+        self._tasks += 1
+        if 0 < self._most_bytes < self._bytes:
+            raise errors.job_aborted(
+                f"Job aborted due to stage failure: Total size of serialized results of {self._tasks} tasks "
+                f"({_shown(self._bytes)}) is bigger than spark.driver.maxResultSize ({_shown(self._most_bytes)})"
+            )
+
+
+def _shown(size: int) -> str:
+    """Return bytes as Spark shows them: at least two of the unit."""
+    for unit, name in ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= 2 * unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size:.1f} B"
+
+
 class Engine:
     """What runs the jobs of one context, and owns what they need: workers, blocks, ids."""
 
-    def __init__(self, cores: int, failures: int, local_directory: str | None, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        cores: int,
+        failures: int,
+        local_directory: str | None,
+        environment: dict[str, str],
+        most_result_bytes: int = 0,
+    ) -> None:
+        """Results of a job may have ``most_result_bytes`` in all, any number for 0."""
         name = f"millstream-{secrets.token_hex(8)}"
         self.directory = os.path.join(os.path.abspath(local_directory or tempfile.gettempdir()), name)
         self.files = os.path.join(self.directory, "files")
@@ -74,6 +108,7 @@ class Engine:
         self.pool = Pool(cores, self.directory, environment, self.make_directory)
         self.cores = cores
         self.most_failures = failures
+        self._most_result_bytes = most_result_bytes
         self.forgotten_broadcasts: list[int] = []
         """Numbers of broadcast variables whose copies workers drop with their next task."""
         self.stopped = False
@@ -109,8 +144,10 @@ class Engine:
         try:
             self._run_map_sides(job, node)
             results: dict[int, list[Any]] = {}
+            allowance = _Allowance(self._most_result_bytes)
 
             def received(partition: int, result: Result) -> None:
+                allowance.take(len(result.value))
                 results[partition] = pickle.loads(result.value)
 
             self._run_stage(job, node, partitions, None, received)
@@ -175,6 +212,13 @@ class Engine:
             stage.running = False
             stage.active = 0
 
+    def discard(self, workers: Sequence[Worker]) -> list[int]:
+        """End workers and remove what their tasks have written; return how each ended."""
+        statuses = self.pool.discard(workers)
+        for worker in workers:
+            blocks.remove_files_of(self.directory, worker.pid, worker.attempt)
+        return statuses
+
     def task_number(self) -> int:
         """Return a new id for an attempt of a task."""
         return next(self._attempts)
@@ -235,7 +279,7 @@ class _StageRun:
         finally:
             pool.withdraw(claim)
             if self._running:
-                pool.discard([worker for worker, _ in self._running.values()])
+                self._engine.discard([worker for worker, _ in self._running.values()])
                 self._running.clear()
 
     def _workers(self, wanted: int) -> list[Worker]:
@@ -259,19 +303,20 @@ class _StageRun:
             try:
                 self._send(worker, pending.popleft())
             except BaseException:
-                self._engine.pool.discard([worker, *rest])
+                self._engine.discard([worker, *rest])
                 raise
 
     def _send(self, worker: Worker, partition: int) -> None:
         engine, shuffle = self._engine, self._shuffle
         forgotten = engine.forgotten_broadcasts
         paths = list(sys.path)
+        worker.attempt = engine.task_number()
         task = Task(
             self._node.describe(partition),
             None if shuffle is None else (shuffle.functions.block, partition, shuffle.count()),
             partition,
             self._stage.id,
-            engine.task_number(),
+            worker.attempt,
             self._job.properties,
             self._blocks_of_variables(),
             forgotten[worker.forgotten :],
@@ -296,24 +341,28 @@ class _StageRun:
 
     def _wait(self, pending: collections.deque[int]) -> None:
         claim = self._job.claim
-        poll = poll_for((w for w, _ in self._running.values() if w.sock.fileno() not in self._arrived), claim)
-        for descriptor, _ in poll.poll(_POLL_MS):
-            if descriptor == claim.fileno():
-                claim.clear()
-                given = [claim.given.popleft() for _ in range(len(claim.given))]
-                self._start_on(given, pending)
-            elif descriptor in self._running:
+        arrived = {descriptor: self._running[descriptor][0] for descriptor in self._arrived}
+        asked = [worker for descriptor, (worker, _) in self._running.items() if descriptor not in arrived]
+        ready = {descriptor for descriptor, _ in poll_for(asked, arrived.values(), claim).poll(_POLL_MS)}
+        if claim.fileno() in ready:
+            claim.clear()
+            given = [claim.given.popleft() for _ in range(len(claim.given))]
+            self._start_on(given, pending)
+        for worker in asked:
+            if (descriptor := worker.sock.fileno()) in ready:
                 self._answered(descriptor, pending)
+            elif worker.process in ready:
+                self._ended(descriptor, pending)
+        for descriptor, worker in arrived.items():
+            if worker.process in ready and descriptor in self._running:
+                self._ended(descriptor, pending)
 
     def _answered(self, descriptor: int, pending: collections.deque[int]) -> None:
         worker, partition = self._running[descriptor]
         try:
             kind, *what = pickle.loads(frames.receive(worker.sock))
         except (frames.Closed, ConnectionError):
-            del self._running[descriptor]
-            self._stage.failed += 1
-            status = self._engine.pool.discard([worker])[0]
-            self._failed(partition, pending, errors.job_aborted(_crash(self._stage.id, partition, status)))
+            self._ended(descriptor, pending)
             return
         if kind == "barrier":
             self._arrived[descriptor] = what[0]
@@ -334,6 +383,17 @@ class _StageRun:
             self._stage.failed += 1
             self._engine.pool.give_back(worker)
             self._failed(partition, pending, self._failure(kind, *what))
+
+    def _ended(self, descriptor: int, pending: collections.deque[int]) -> None:
+        """Take note that a worker has ended in the middle of a task."""
+        worker, partition = self._running.pop(descriptor)
+        self._arrived.pop(descriptor, None)
+        self._stage.active -= 1
+        self._stage.failed += 1
+        status = self._engine.discard([worker])[0]
+        failures = self._failures[partition] + 1
+        text = _crash(self._stage.id, partition, failures, worker, status)
+        self._failed(partition, pending, errors.job_aborted(text))
 
     def _failed(self, partition: int, pending: collections.deque[int], error: Exception) -> None:
         """Try a task again if it may fail more often; else raise."""
@@ -362,7 +422,9 @@ class _StageRun:
         descriptors = list(self._arrived)
         self._arrived.clear()
         for descriptor in descriptors:
-            frames.send(self._running[descriptor][0].sock, answer)
+            # One that has ended since is noticed by its end.
+            with contextlib.suppress(ConnectionError):
+                frames.send(self._running[descriptor][0].sock, answer)
 
     def _failure(self, kind: str, text: str | None, trace: str | None) -> Exception:
         if kind == "zip" and self._shuffle is None and isinstance(self._node, lineage.Zipped):
@@ -376,7 +438,7 @@ class _StageRun:
         return errors.task_failure(trace or "")
 
 
-def _crash(stage: int, partition: int, status: int) -> str:
+def _crash(stage: int, partition: int, failures: int, worker: Worker, status: int) -> str:
     how = ""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
@@ -384,7 +446,9 @@ def _crash(stage: int, partition: int, status: int) -> str:
             how = f" by signal {number} ({signal.Signals(number).name})"
     elif os.WIFEXITED(status):
         how = f" with exit code {os.WEXITSTATUS(status)}"
-    lost = f"Lost task {partition}.0 in stage {stage}.0 (localhost executor driver)"
-    text = f"Task {partition} in stage {stage}.0 failed 1 times, most recent failure: {lost}"
-    exited = f"org.apache.spark.SparkException: Python worker exited unexpectedly (crashed){how}"
-    return f"Job aborted due to stage failure: {text}: {exited}"
+    lost = f"Lost task {partition}.{failures - 1} in stage {stage}.0 (TID {worker.attempt}) (localhost executor driver)"
+    exited = f"Python worker exited unexpectedly (crashed){how}, process {worker.pid}"
+    return (
+        f"Job aborted due to stage failure: Task {partition} in stage {stage}.0 failed {failures} times, "
+        f"most recent failure: {lost}: org.apache.spark.SparkException: {exited}"
+    )

@@ -28,12 +28,16 @@ def serve(sock: socket.socket, directory: str) -> None:
     gc.set_threshold(_GC_THRESHOLD, 20, 20)
     store = Store(directory)
     spill.use_directory(directory)
+    own = os.getpid()
     while True:
         try:
             message = frames.receive(sock)
         except (frames.Closed, ConnectionError):
             return
         answer = _answer(message, store, sock)
+        if os.getpid() != own:
+            # A function has forked, and this is the child come back from it.
+            os._exit(0)
         for stream in (sys.stdout, sys.stderr):
             # The program's function may have closed it.
             with contextlib.suppress(OSError, ValueError):
@@ -47,21 +51,30 @@ def serve(sock: socket.socket, directory: str) -> None:
 def _answer(message: bytes, store: Store, sock: socket.socket) -> bytes:
     from pyspark.accumulators import _accumulatorRegistry
 
+    own = os.getpid()
     try:
         current = pickle.loads(message)
+        store.begin(current.attempt)
         _prepare(current, sock)
         _accumulatorRegistry.clear()
         value, stored = task.evaluate(current, store)
         updates = [(number, accumulator._value) for number, accumulator in _accumulatorRegistry.items()]
         return blocks.dumps(("done", task.Result(value, updates, stored)))
-    except task.UnequalZip as error:
-        return pickle.dumps(("zip", str(error), traceback.format_exc()))
-    except task.UnequalZipBatches:
-        return pickle.dumps(("zip batches", None, None))
-    except inputs.IncompleteError as error:
-        return pickle.dumps(("input", str(error), None))
-    except BaseException:
-        return pickle.dumps(("failed", None, _trace()))
+    except BaseException as error:
+        if os.getpid() == own:
+            store.abandon()
+        return pickle.dumps(_failure(error))
+
+
+def _failure(error: BaseException) -> tuple[str, str | None, str | None]:
+    """Return kind, text and traceback of what has ended a task."""
+    if isinstance(error, task.UnequalZip):
+        return "zip", str(error), _trace()
+    if isinstance(error, task.UnequalZipBatches):
+        return "zip batches", None, None
+    if isinstance(error, inputs.IncompleteError):
+        return "input", str(error), None
+    return "failed", None, _trace()
 
 
 def _trace() -> str:

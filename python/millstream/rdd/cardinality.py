@@ -1,8 +1,8 @@
 """Estimating numbers of distinct elements by HyperLogLog++, to the number that Spark's ``countApproxDistinct`` gives.
 
-The bias of raw estimates by precision, in ``hyperloglog_bias.txt``, is that of the appendix to "HyperLogLog in Practice"
-by Heule, Nunkesser and Hall (Google 2013), which Spark's estimator uses as well: for each precision raw estimates in
-order, and what they are too large by.
+The bias of raw estimates by precision, in ``hyperloglog_bias.txt``, is that of the appendix to "HyperLogLog in
+Practice" by Heule, Nunkesser and Hall (Google 2013), which Spark's estimator uses as well: for each precision raw
+estimates in order, and what they are too large by.
 """
 
 from __future__ import annotations
