@@ -48,8 +48,11 @@ class AddedFiles:
             raise errors.java_error("java.io.FileNotFoundException", f"File {inputs.uri(local)} does not exist")
         if os.path.isdir(local):
             if not recursive:
-                message = f"Added file {inputs.uri(local)} is a directory and recursive is not turned on."
-                raise errors.job_aborted(message)
+                message = (
+                    f"[UNSUPPORTED_ADD_FILE.DIRECTORY] Don't support add file. The file {inputs.uri(local)}/ is a "
+                    'directory, consider to set "spark.sql.legacy.addSingleFileInAddFile" to "false". SQLSTATE: 0A000'
+                )
+                raise errors.job_aborted(message, "o0.addFile")
             shutil.copytree(local, target, dirs_exist_ok=True)
         elif os.path.abspath(local) != target:
             shutil.copy2(local, target)
@@ -82,7 +85,7 @@ class AddedFiles:
         self._live.make_directory()
         target = os.path.join(self._engine.files, name or os.path.basename(local))
         shutil.unpack_archive(local, target)
-        self._archives.append(inputs.uri(local))
+        self._archives.append(inputs.uri(local) + (f"#{name}" if name else ""))
 
     @property
     def listFiles(self) -> list[str]:

@@ -43,7 +43,7 @@ class Broadcast(Generic[T]):
         self._sc = sc
         self._id = sc._new_broadcast_id()
         engine = sc._live
-        self._block: Block | None = engine.store.put(blocks.dumps_of_program(value, "broadcast"))
+        self._block: Block | None = engine.store.put(blocks.dumps_of_broadcast(value))
         # Nobody can use it any more when this object is gone: functions that do hold it.
         weakref.finalize(self, _forget, self._id, self._block, engine.forgotten_broadcasts).atexit = False
 

@@ -6,7 +6,6 @@ whose worker processes start with the first context that a program makes itself,
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 import threading
@@ -137,7 +136,7 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         self._checkpoint_directory: str | None = None
         self._checkpoints_wanted: set[int] = set()
         self._next_broadcast = 0
-        self._rdd_numbers = itertools.count()
+        self._last_rdd = -1
         self._begin_files()
         self._begin_properties()
 
@@ -289,8 +288,10 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
 
     # -------------------------------------------------------------------------------------------- making RDDs
 
-    def _number(self) -> int:
-        return next(self._rdd_numbers)
+    def _number(self, count: int = 1) -> int:
+        """Return a number for an RDD that Spark's JVM makes so many RDDs for, the last of which has it."""
+        self._last_rdd += count
+        return self._last_rdd
 
     def emptyRDD(self) -> RDD[Any]:
         """Return an RDD without partitions."""
@@ -329,7 +330,7 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
             return c[0] + int(i * len(c) / slices) * c.step
 
         described = [("range", start(i), start(i + 1), c.step) for i in range(slices)]
-        return RDD(Source(self._number(), described, "PythonRDD"), self, self._batchSize)
+        return RDD(Source(self._number(2), described, "PythonRDD"), self, self._batchSize)
 
     def union(self, rdds: Sequence[RDD[Any]]) -> RDD[Any]:
         """Return the elements of several RDDs, one after another."""
@@ -389,7 +390,7 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
 
         self._live_for("sc")
         directory = os.path.join(inputs.local_path(dirName), str(uuid.uuid4()))
-        os.makedirs(directory, exist_ok=True)
+        inputs.make_directory(directory, "o0.setCheckpointDir")
         self._checkpoint_directory = directory
 
     def getCheckpointDir(self) -> str | None:
@@ -407,8 +408,8 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         chosen = range(rdd.getNumPartitions()) if partitions is None else list(partitions)
         try:
             return [element for part in self._run(mapped._node, chosen) for element in part]
-        except errors.Py4JJavaError as error:
-            failure = error.java_exception
+        except errors.FAILURES as error:
+            failure = errors.failure_in(error)
         raise errors.called_by(errors.RUN_JOB, failure)
 
     def _run(self, node: Node, partitions: Sequence[int]) -> list[list[Any]]:

@@ -7,12 +7,13 @@ makes belong together as in PySpark: each finds the settings of the other, and b
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 from typing import TYPE_CHECKING, Any
 
 from pyspark.errors import PySparkRuntimeError, PySparkTypeError
 
-from millstream import settings
+from millstream import captured, settings
 from millstream.jobs import blocks, lineage
 
 if TYPE_CHECKING:
@@ -46,9 +47,12 @@ def context_of(session: Any) -> SparkContext:
 
 
 def session_begins(session: Any) -> None:
-    """Give a new session the files that were added to the context before."""
+    """Give a new session the settings of the context, and the files that were added to it before."""
+    captured.session_made()
     context = _context()
     if context is not None:
+        settled = {key: value for key, value in context._conf.getAll() if not key.startswith("spark.sql.")}
+        session.conf._set_all(settled, True)
         for path, kind in context._added_for_sessions:
             session.addArtifacts(path, **{kind: True})
 
@@ -102,31 +106,15 @@ def to_df(rdd: Any, schema: Any, ratio: float | None) -> Any:
 
 
 def create_from_rdd(session: Any, rdd: RDD[Any], schema: Any, ratio: float | None, verify: bool | None) -> Any:
-    """Return a DataFrame of the elements of an RDD; runs a job.
-
-    Without types in the schema they are inferred from all elements; ``ratio`` has no use then.
-    """
-    from pyspark.sql.types import DataType, StructType
+    """Return a DataFrame of the elements of an RDD; runs jobs."""
+    from millstream.rows_of_rdds import rows_of
 
     if isinstance(schema, str):
         schema = session.client._analyze(method="ddl_parse", ddl_string=schema).parsed
-    rows = rdd.collect()
-    if isinstance(schema, DataType):
-        if not isinstance(schema, StructType):
-            schema, rows = StructType().add("value", schema), [(row,) for row in rows]
-        if verify is not False:
-            _verify(rows, schema)
-    elif not rows:
-        raise ValueError("RDD is empty")
-    return _plain_create(session, rows, schema)
-
-
-def _verify(rows: list[Any], schema: Any) -> None:
-    from pyspark.sql.types import _make_type_verifier
-
-    check = _make_type_verifier(schema)
-    for row in rows:
-        check(row)
+    struct, parts = rows_of(session, rdd, schema, ratio, verify)
+    frame = _plain_create(session, list(itertools.chain.from_iterable(parts)), struct)
+    frame._rows_by_partition = [len(part) for part in parts]
+    return frame
 
 
 def _plain_create(session: Any, rows: list[Any], schema: Any) -> Any:
@@ -145,10 +133,14 @@ def rdd_of(frame: Any) -> RDD[Any]:
 
     def describe() -> list[Any]:
         rows = frame.collect()
-        slices = min(max(len(rows), 1), context.defaultParallelism)
-        cuts = [i * len(rows) // slices for i in range(slices + 1)]
+        sizes = vars(frame).get("_rows_by_partition")
+        if sizes is not None:
+            cuts = [0, *itertools.accumulate(sizes)]
+        else:
+            slices = min(max(len(rows), 1), context.defaultParallelism)
+            cuts = [i * len(rows) // slices for i in range(slices + 1)]
         store = context._engine.store
-        return [("block", [store.put(blocks.dumps(rows[cuts[i] : cuts[i + 1]]))]) for i in range(slices)]
+        return [("block", [store.put(blocks.dumps(rows[start:end]))]) for start, end in itertools.pairwise(cuts)]
 
     rdd: RDD[Any] = RDD(lineage.Late(context._number(), "MapPartitionsRDD", describe), context, 0)
     frame._rdd_of_rows = rdd

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from millstream import captured
+
 
 def _base() -> type[Exception]:
     try:
@@ -104,39 +106,51 @@ class Py4JJavaError(_base()):  # type: ignore[misc]
         return _restored, (self.errmsg, self.java_exception)
 
 
+FAILURES = (Py4JJavaError, captured.PythonException, captured.IllegalArgumentException)
+"""What a job can fail with."""
+
+
+def failure_in(error: Any) -> JavaException:
+    """Return what an error is about."""
+    return error.java_exception if isinstance(error, Py4JJavaError) else error._origin  # type: ignore[no-any-return]
+
+
 def _restored(msg: str, java_exception: JavaException) -> Py4JJavaError:
     return Py4JJavaError(msg, java_exception)
 
 
 def java_error(
     class_name: str, message: str | None, call: str = COLLECT, cause: JavaException | None = None
-) -> Py4JJavaError:
+) -> Exception:
     """Return the error of a call that fails with an exception of Spark's."""
     return called_by(call, JavaException(class_name, message, cause))
 
 
-def called_by(call: str, failure: JavaException) -> Py4JJavaError:
+def called_by(call: str, failure: JavaException) -> Exception:
     """Return the error of a call that fails for this reason."""
+    converted = captured.converted(failure)
+    if converted is not None:
+        return converted
     return Py4JJavaError(f"An error occurred while calling {call}.\n", failure)
 
 
-def task_failure(trace: str) -> Py4JJavaError:
+def task_failure(trace: str) -> Exception:
     """Return the error of a job one of whose tasks raised; the text is the traceback of the worker."""
     message = f"[PYTHON_EXCEPTION] An exception was thrown from the Python worker: {trace}"
     return java_error("org.apache.spark.api.python.PythonException", message, COLLECT)
 
 
-def job_aborted(reason: str, call: str = COLLECT) -> Py4JJavaError:
+def job_aborted(reason: str, call: str = COLLECT) -> Exception:
     """Return the error of a job that ended for another reason than an exception of a function."""
     return java_error("org.apache.spark.SparkException", reason, call)
 
 
-def illegal_state(message: str) -> Py4JJavaError:
+def illegal_state(message: str) -> Exception:
     """Return the error of something that cannot be done now."""
     return java_error("java.lang.IllegalStateException", message)
 
 
-def unsupported(what: str, why: str) -> Py4JJavaError:
+def unsupported(what: str, why: str) -> Exception:
     """Return the error of a feature that Millstream does not have."""
     return java_error("org.apache.spark.SparkUnsupportedOperationException", f"{what} is not supported: {why}")
 

@@ -242,7 +242,16 @@ def _complete_connect_frame(module: ModuleType) -> None:
 
         return dataframes.rdd_of(self)
 
-    module.DataFrame.rdd = property(rdd)
+    def foreach(self: Any, f: Any) -> None:
+        self.rdd.foreach(f)
+
+    def foreach_partition(self: Any, f: Any) -> None:
+        self.rdd.foreachPartition(f)
+
+    frame = module.DataFrame
+    frame.rdd = property(rdd)
+    frame.foreach = functools.wraps(frame.foreach)(foreach)
+    frame.foreachPartition = functools.wraps(frame.foreachPartition)(foreach_partition)
 
 
 _COMPLETIONS = {

@@ -39,6 +39,7 @@ def test_programs_find_the_names_of_pyspark(millstream, script):
 
 SESSIONS = """
 from pyspark import SparkContext
+from pyspark.errors import PythonException
 from pyspark.sql import Row, SparkSession
 sc = SparkContext("local[2]", "both")
 rdd = sc.parallelize([("a", 1), ("b", 2)], 2)
@@ -53,8 +54,8 @@ frame = spark.createDataFrame(rdd.map(lambda x: Row(word=x[0], n=x[1])), "word s
 print(frame.dtypes, frame.rdd.map(lambda r: r.word + str(r["n"])).collect())
 try:
     spark.createDataFrame(rdd, "k int, n int")
-except TypeError as error:
-    print(error)
+except PythonException as error:
+    print(str(error).splitlines()[-1].rpartition("] ")[2])
 spark.stop()
 try:
     sc.parallelize([1])
@@ -74,8 +75,7 @@ def test_sessions_and_contexts_belong_together(millstream, script):
         "True True both",
         "[Row(k='b', n=2)] ['_1', '_2']",
         "[('word', 'string'), ('n', 'int')] ['a1', 'b2']",
-        "[FIELD_DATA_TYPE_UNACCEPTABLE_WITH_NAME] field k: "
-        "IntegerType() can not accept object 'a' in type <class 'str'>.",
+        "field k: IntegerType() can not accept object 'a' in type <class 'str'>.",
         "stopped",
         "local[3] session first 3 True",
     ]

@@ -112,6 +112,8 @@ pub(crate) struct Checkpointing {
     pub directory: Option<PathBuf>,
     pub interval: Option<Span>,
     pub program: Vec<u8>,
+    /// Where datasets are saved if there is no directory of checkpoints.
+    pub datasets: Option<PathBuf>,
 }
 
 /// Starts the thread of a receiver.
@@ -516,6 +518,12 @@ impl<B: Datasets> Context<B> {
     /// Where checkpoints are; `None`: no checkpoints.
     pub fn checkpoint(&self, directory: Option<&Path>) {
         self.shared.checkpointing.lock().directory = directory.map(local_path);
+    }
+
+    /// Where datasets of streams that must be saved from time to time are saved if there are no checkpoints. They cut what later
+    /// datasets depend on; nothing can be recovered from them.
+    pub fn save_datasets_to(&self, directory: &Path) {
+        self.shared.checkpointing.lock().datasets = Some(local_path(directory));
     }
 
     /// The directory of checkpoints.

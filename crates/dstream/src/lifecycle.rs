@@ -51,8 +51,11 @@ impl<B: Datasets> Shared<B> {
             None => (now.floor(self.interval, epoch), now.next(self.interval, epoch)),
             Some(checkpoint) => (checkpoint.body.zero, now.next(self.interval, checkpoint.body.zero)),
         };
-        let directory = self.checkpointing.lock().directory.clone();
-        self.graph.start(zero, directory.is_some())?;
+        let (directory, datasets) = {
+            let checkpointing = self.checkpointing.lock();
+            (checkpointing.directory.clone(), checkpointing.datasets.clone())
+        };
+        self.graph.start(zero, directory.is_some() || datasets.is_some())?;
         if let Some(checkpoint) = &recovered {
             self.restore(checkpoint)?;
         }

@@ -338,7 +338,8 @@ impl<B: Datasets> Shared<B> {
     }
 
     fn save_marked(&self, time: Time) -> Result<(), StreamError> {
-        let Some(directory) = self.writer.lock().as_ref().map(|writer| writer.directory.clone()) else {
+        let of_checkpoints = self.writer.lock().as_ref().map(|writer| writer.directory.clone());
+        let Some(directory) = of_checkpoints.or_else(|| self.checkpointing.lock().datasets.clone()) else {
             return Ok(());
         };
         for node in self.graph.nodes() {

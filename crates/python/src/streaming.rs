@@ -231,6 +231,13 @@ impl StreamingGraph {
         })
     }
 
+    fn save_datasets_to(&self, py: Python<'_>, directory: PathBuf) -> PyResult<()> {
+        self.run(py, |context| {
+            context.save_datasets_to(&directory);
+            Ok(())
+        })
+    }
+
     fn set_program(&self, py: Python<'_>, program: Vec<u8>) -> PyResult<()> {
         self.run(py, |context| {
             context.set_program(program);

@@ -57,6 +57,21 @@ def dumps_of_program(value: Any, what: str = "object") -> bytes:
         raise pickle.PicklingError(message) from error
 
 
+def dumps_of_broadcast(value: Any) -> bytes:
+    """Serialise the value of a broadcast variable.
+
+    As in PySpark by plain pickle, which refuses functions without a name; classes of the program's main module, which
+    workers do not have, go by value.
+    """
+    try:
+        data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except pickle.PickleError:
+        raise
+    except Exception as error:
+        raise pickle.PicklingError(f"Could not serialize broadcast: {type(error).__name__}: {error}") from error
+    return dumps_of_program(value, "broadcast") if b"__main__" in data else data
+
+
 def read(block: Block) -> bytes:
     """Return the bytes of a block."""
     if isinstance(block, FileBlock):

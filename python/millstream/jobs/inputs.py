@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from millstream.errors import Py4JJavaError, java_error
+from millstream.errors import java_error
 from millstream.jobs.blocks import Block, read
 
 LOCAL_BLOCK_BYTES = 32 * 1024 * 1024
@@ -56,8 +56,28 @@ def uri(path: str) -> str:
     return "file:" + path
 
 
-def _bad_input(message: str) -> Py4JJavaError:
-    return java_error("org.apache.hadoop.mapred.InvalidInputException", message)
+def make_directory(path: str, call: str) -> None:
+    """Make a directory and those above it; raises what Hadoop raises if that cannot be."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except (NotADirectoryError, FileExistsError):
+        above = path
+        while not os.path.lexists(above):
+            above = os.path.dirname(above)
+        message = f"Parent path is not a directory: {uri(above)}"
+        raise java_error("org.apache.hadoop.fs.ParentNotDirectoryException", message, call) from None
+    except OSError as error:
+        message = f"Mkdirs failed to create {uri(path)}: {error.strerror}"
+        raise java_error("java.io.IOException", message, call) from None
+
+
+OLD_FORMATS = "org.apache.hadoop.mapred"
+NEW_FORMATS = "org.apache.hadoop.mapreduce.lib.input"
+"""Hadoop's two families of input formats, which differ in the class of their errors: ``textFile`` uses the old one."""
+
+
+def _bad_input(formats: str, message: str) -> Exception:
+    return java_error(f"{formats}.InvalidInputException", message)
 
 
 def _braces(pattern: str) -> list[str]:
@@ -71,27 +91,30 @@ def _braces(pattern: str) -> list[str]:
 
 def _split_list(paths: str) -> list[str]:
     """Split at commas that do not stand in braces."""
-    return [path.strip() for path in re.split(r",(?![^{]*\})", paths) if path.strip()]
+    found = re.split(r",(?![^{]*\})", paths)
+    if not all(found):
+        raise java_error("java.lang.IllegalArgumentException", "Can not create a Path from an empty string")
+    return found
 
 
 def _visible(name: str) -> bool:
     return not name.startswith(("_", "."))
 
 
-def list_files(paths: str) -> list[str]:
+def list_files(paths: str, formats: str = OLD_FORMATS) -> list[str]:
     """Return the files that a comma-separated list of files, directories and globs names."""
     found: list[str] = []
     for path in _split_list(paths):
         local = local_path(path)
-        if os.path.exists(local):
+        if os.path.exists(local) and _visible(os.path.basename(local)):
             matches = [local]
-        elif not re.search(r"[*?\[{]", path):
-            raise _bad_input(f"Input path does not exist: {uri(local)}")
+        elif os.path.exists(local) or not re.search(r"[*?\[{]", path):
+            raise _bad_input(formats, f"Input path does not exist: {uri(local)}")
         else:
             ways = [sorted(glob.glob(way)) for way in _braces(local)]
             matches = [match for way in ways for match in way if _visible(os.path.basename(match))]
             if not matches:
-                raise _bad_input(f"Input Pattern {uri(local)} matches 0 files")
+                raise _bad_input(formats, f"Input Pattern {uri(local)} matches 0 files")
         for match in matches:
             found += _files_of(match)
     return found
@@ -139,11 +162,23 @@ def text_pieces(paths: str, least: int) -> list[Piece]:
     return pieces
 
 
-def whole_files(paths: str, least: int) -> list[list[str]]:
-    """Distribute files over about so many partitions, each of them whole."""
-    files = list_files(paths)
+OPEN_COST_BYTES = 4 * 1024 * 1024
+"""What opening a file of binary data counts for when such files are distributed."""
+
+_MOST_BYTES = 128 * 1024 * 1024
+
+
+def whole_files(paths: str, least: int, cost: int) -> list[list[str]]:
+    """Distribute files over about so many partitions, each of them whole.
+
+    Where files have a ``cost``, partitions of less than that are not worth it.
+    """
+    files = list_files(paths, NEW_FORMATS)
     sizes = [os.path.getsize(file) for file in files]
-    most = -(-sum(sizes) // max(least, 1))
+    if cost:
+        most = min(_MOST_BYTES, max(cost, sum(size + cost for size in sizes) // max(least, 1)))
+    else:
+        most = -(-sum(sizes) // max(least, 1))
     groups: list[list[str]] = []
     filled = most + 1
     for file, size in zip(files, sizes, strict=True):
@@ -159,7 +194,7 @@ def record_pieces(paths: str, record_bytes: int) -> list[Piece]:
     """Cut files of records of equal length at records."""
     one = max(record_bytes, LOCAL_BLOCK_BYTES // record_bytes * record_bytes)
     pieces = []
-    for file in list_files(paths):
+    for file in list_files(paths, NEW_FORMATS):
         size = os.path.getsize(file)
         starts = range(0, size, one) if size else [0]
         pieces += [Piece(file, start, min(one, size - start)) for start in starts]
@@ -223,6 +258,13 @@ def read_lines(parts: Iterable[Block], decode: bool) -> Iterable[Any]:
 
 
 def _reads(piece: Piece) -> Iterator[bytes]:
+    try:
+        yield from _decompressed(piece)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"java.io.EOFException: {uri(piece.path)} cannot be decompressed: {error}") from None
+
+
+def _decompressed(piece: Piece) -> Iterator[bytes]:
     if piece.path.endswith(".deflate"):
         inflate = zlib.decompressobj()
         with open(piece.path, "rb") as file:
@@ -282,19 +324,20 @@ def _up_to(data: bytes, offset: int) -> int:
     return begins if begins > offset else _line_end(data, begins)
 
 
-class IncompleteError(EOFError):
-    """A file ends where it must not."""
+class InputError(OSError):
+    """A file is not what it should be; the text begins with the class that this has in Hadoop."""
 
 
 def read_records(piece: Piece, record_bytes: int) -> Iterator[bytes]:
-    """Return the records of a piece; raises :class:`IncompleteError` if the last one is not whole."""
+    """Return the records of a piece; raises :class:`InputError` if the last one is not whole."""
     with open(piece.path, "rb") as file:
         file.seek(piece.start)
         left = piece.length
         while left > 0:
             record = file.read(record_bytes)
             if len(record) < record_bytes:
-                raise IncompleteError(f"{uri(piece.path)} ends in the middle of a record of {record_bytes} bytes")
+                text = f"{uri(piece.path)} ends in the middle of a record of {record_bytes} bytes"
+                raise InputError(f"java.io.EOFException: {text}")
             left -= record_bytes
             yield record
 
@@ -304,7 +347,11 @@ def read_whole(paths: Iterable[str], decode: bool | None) -> Iterator[tuple[str,
     for path in paths:
         with open(path, "rb") as plain:
             data = plain.read()
-        if decode is not None and path.endswith((".gz", ".bz2")):
-            with _open(path) as file:
-                data = file.read()
-        yield uri(path), data.decode("utf-8", "replace") if decode else data
+        if decode is not None:
+            if _compressed(path):
+                data = b"".join(_reads(Piece(path, 0, len(data))))
+            # Bytes that are no UTF-8 do not pass Java's texts.
+            text = data.decode("utf-8", "replace")
+            yield uri(path), text if decode else text.encode()
+        else:
+            yield uri(path), data

@@ -484,7 +484,8 @@ def whole_files(number: int, paths: str, least: int, decode: bool | None) -> Lat
     """Return names and contents of files."""
 
     def describe() -> list[Description]:
-        return [("files", group, decode) for group in inputs.whole_files(paths, least)]
+        cost = inputs.OPEN_COST_BYTES if decode is None else 0
+        return [("files", group, decode) for group in inputs.whole_files(paths, least, cost)]
 
     return Late(number, f"{paths} WholeTextFileRDD", describe)
 

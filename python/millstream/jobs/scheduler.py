@@ -434,7 +434,7 @@ class _StageRun:
             message = "Can only zip RDDs with same number of elements in each partition"
             return errors.job_aborted(message)
         if kind == "input":
-            return errors.job_aborted(f"Job aborted due to stage failure: java.io.EOFException: {text}")
+            return errors.job_aborted(f"Job aborted due to stage failure: {text}")
         return errors.task_failure(trace or "")
 
 

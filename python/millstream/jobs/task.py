@@ -221,7 +221,7 @@ def read_pickled(path: str) -> Iterator[Any]:
     """Return the elements of a file that :func:`write_pickled` wrote."""
     with open(path, "rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
-            raise ValueError(f"{path} was not written by saveAsPickleFile of Millstream")
+            raise inputs.InputError(f"java.io.IOException: {inputs.uri(path)} was not written by saveAsPickleFile")
         while True:
             try:
                 batch = pickle.load(file)

@@ -72,7 +72,7 @@ def _failure(error: BaseException) -> tuple[str, str | None, str | None]:
         return "zip", str(error), _trace()
     if isinstance(error, task.UnequalZipBatches):
         return "zip batches", None, None
-    if isinstance(error, inputs.IncompleteError):
+    if isinstance(error, inputs.InputError):
         return "input", str(error), None
     return "failed", None, _trace()
 
@@ -87,12 +87,14 @@ def _trace() -> str:
 
 def _prepare(current: task.Task, sock: socket.socket) -> None:
     """Make the process what the functions of the task expect to find."""
-    from pyspark.taskcontext import TaskContext
+    from pyspark.taskcontext import BarrierTaskContext, TaskContext
 
     if current.paths is not None:
         sys.path[:] = current.paths
         _forget_finders()
     Broadcast._take(current.broadcasts, current.forgotten)
+    # That of a barrier task before is not one for others.
+    TaskContext._taskContext = BarrierTaskContext._taskContext = None
     context: Any = TaskContext._getOrCreate()
     if current.barrier:
         from millstream.jobs.barrier import WorkerBarrier

@@ -227,8 +227,8 @@ def _awaited(run: Callable[..., list[list[Any]]]) -> Callable[..., list[list[Any
     def run_and_wait(*args: Any) -> list[list[Any]]:
         try:
             return run(*args)
-        except errors.Py4JJavaError as error:
-            failure = error.java_exception
+        except errors.FAILURES as error:
+            failure = errors.failure_in(error)
         message = "Exception thrown in awaitResult: "
         raise errors.java_error("org.apache.spark.SparkException", message, "o0.getResult", failure)
 

@@ -19,6 +19,8 @@ from millstream.jobs.task import write_pickled
 
 _HADOOP = "Hadoop's output formats and Writables need a JVM"
 
+_SAVE = "o0.saveAsTextFile"
+
 _CODECS = {
     "org.apache.hadoop.io.compress.GzipCodec": ".gz",
     "org.apache.hadoop.io.compress.BZip2Codec": ".bz2",
@@ -36,6 +38,8 @@ class Output:
         """Write a line for each element: a file for each partition, below a directory that must not be there yet."""
         ending = ""
         if compressionCodecClass is not None:
+            if not compressionCodecClass.startswith("org.apache.hadoop.io.compress."):
+                raise errors.java_error("java.lang.ClassNotFoundException", compressionCodecClass)
             if compressionCodecClass not in _CODECS:
                 raise errors.unsupported(f"compression by {compressionCodecClass}", "only gzip, bzip2 and deflate are")
             ending = _CODECS[compressionCodecClass]
@@ -46,20 +50,25 @@ class Output:
         self._save_parts(path, lambda staging: _PickleWriter(staging, batchSize))
 
     def _save_parts(self, path: str, writer: Callable[[str], Any]) -> None:
-        directory = inputs.local_path(path)
-        if os.path.exists(directory):
-            message = f"Output directory {inputs.uri(directory)} already exists"
-            raise errors.java_error("org.apache.hadoop.mapred.FileAlreadyExistsException", message)
-        staging = os.path.join(directory, "_temporary", uuid.uuid4().hex)
-        os.makedirs(staging)
+        staging = _begin_output(path)
+        directory = os.path.dirname(os.path.dirname(staging))
         try:
-            self._piped(("withIndex", writer(staging))).collect()
+            self._save_staged(writer(staging))
             for name in sorted(os.listdir(staging)):
                 os.replace(os.path.join(staging, name), os.path.join(directory, name))
         finally:
             shutil.rmtree(os.path.join(directory, "_temporary"), ignore_errors=True)
         with open(os.path.join(directory, "_SUCCESS"), "wb"):
             pass
+
+    def _save_staged(self, writer: Any) -> None:
+        try:
+            self._piped(("withIndex", writer)).collect()
+        except errors.FAILURES as error:
+            failure = errors.failure_in(error)
+        else:
+            return
+        raise errors.java_error("org.apache.spark.SparkException", "Job aborted.", _SAVE, failure)
 
     def saveAsHadoopDataset(
         self, conf: dict[str, str], keyConverter: str | None = None, valueConverter: str | None = None
@@ -103,6 +112,20 @@ class Output:
     def saveAsSequenceFile(self, path: str, compressionCodecClass: str | None = None) -> NoReturn:
         """Refuse: Hadoop's sequence files need a JVM."""
         raise errors.unsupported("RDD.saveAsSequenceFile", _HADOOP)
+
+
+def _begin_output(path: str) -> str:
+    """Make the directory of an output, which must not be there, and one for its unfinished files; return that."""
+    if path is None or not path:
+        message = "Output path is null" if path is None else "Can not create a Path from an empty string"
+        raise errors.java_error("java.lang.IllegalArgumentException", message, _SAVE)
+    directory = inputs.local_path(path)
+    if os.path.exists(directory):
+        message = f"Output directory {inputs.uri(directory)} already exists"
+        raise errors.java_error("org.apache.hadoop.mapred.FileAlreadyExistsException", message, _SAVE)
+    staging = os.path.join(directory, "_temporary", uuid.uuid4().hex)
+    inputs.make_directory(staging, _SAVE)
+    return staging
 
 
 class _PartWriter:

@@ -57,7 +57,9 @@ class Partitions:
         # As in Spark fewer than none are none. The operators before go with the partitioning, into one pass.
         keyed = PipelinedRDD(self, (("partition", function, count),), True)  # type: ignore[arg-type]
         functions = serialized(self.ctx, list(keyed._operators))
-        node = lineage.Shuffled(self.ctx._number(), keyed._source, functions, max(count, 0), partitioner)
+        node = lineage.Shuffled(
+            self.ctx._number(3 if partitioner is None else 4), keyed._source, functions, max(count, 0), partitioner
+        )
         node.map_barrier = keyed.is_barrier
         return RDD(node, self.ctx, -1)
 

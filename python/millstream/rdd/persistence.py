@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from millstream.rdd.core import RDD
 
 _NOT_KEPT = StorageLevel(False, False, False, False)
+_LOCALLY = StorageLevel(True, True, False, True)
 _CHECKPOINT_BATCH = 1000
 _META = "_rdd"
 
@@ -94,8 +95,12 @@ class Persistence:
 
     def localCheckpoint(self) -> None:
         """Have the first job on this RDD keep it as long as the context lives; then it does not depend on others."""
-        if self._node.level is None:
-            self._node.persist(StorageLevel.MEMORY_AND_DISK)
+        level = self._node.level
+        if level is None:
+            self._node.persist(_LOCALLY)
+        else:
+            memory = (level.useMemory, level.useOffHeap, level.deserialized, level.replication)
+            self._node.persist(StorageLevel(True, *memory))
         self._want_checkpoint("local")
 
     def _want_checkpoint(self, kind: str) -> None:

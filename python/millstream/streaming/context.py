@@ -8,25 +8,26 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pyspark.conf import SparkConf
 from pyspark.storagelevel import StorageLevel
 
 from millstream import _native
 from millstream.context import SparkContext
+from millstream.errors import no_such_method
 from millstream.rdd import RDD
 from millstream.streaming import events, serializer
 from millstream.streaming.datasets import Datasets
 from millstream.streaming.dstream import DStream
 from millstream.streaming.failures import SPARK_EXCEPTION, StreamFailure, failure_of, raised_by
 from millstream.streaming.functions import BatchFunction, calling_line, duration_ms
+from millstream.streaming.listener import StreamingListener
 from millstream.streaming.program import Program, Restored, read_description
 
-if TYPE_CHECKING:
-    from millstream.streaming.listener import StreamingListener
-
 __all__ = ["StreamingContext"]
+
+_ILLEGAL_ARGUMENT = "java.lang.IllegalArgumentException"
 
 
 class StreamingContext:
@@ -54,6 +55,7 @@ class StreamingContext:
             "DStream is deprecated as of Spark 3.4.0. Migrate to Structured Streaming.", FutureWarning, stacklevel=2
         )
         self._sc = sparkContext
+        self._jvm = sparkContext._jvm
         self._checkpoint_directory: str | None = None
         if jssc is not None:
             self._graph, self._batch_ms, self._checkpoint_directory = jssc
@@ -77,7 +79,11 @@ class StreamingContext:
         setupFunc : function
             Makes the context if there is nothing in the directory; the directory is then set as its checkpoint.
         """
+        if checkpointPath is not None and not isinstance(checkpointPath, str):
+            raise no_such_method("o0.tryRecoverFromCheckpoint", [checkpointPath])
         with raised_by("tryRecoverFromCheckpoint"):
+            if checkpointPath is None:
+                raise StreamFailure(_ILLEGAL_ARGUMENT, "Can not create a Path from a null string")
             checkpoint, restored = _read_checkpoint(checkpointPath)
         if checkpoint is None or restored is None:
             ssc = setupFunc()
@@ -139,6 +145,9 @@ class StreamingContext:
         with raised_by("start"):
             if self._graph.state_name == "initialized":
                 self._assert_no_other_is_active()
+                # As in Spark states need no checkpoints if the SparkContext knows a directory for those of RDDs.
+                if self._checkpoint_directory is None and self._sc._checkpoint_directory is not None:
+                    self._graph.save_datasets_to(self._sc._checkpoint_directory)
                 try:
                     self._graph.validate()
                     if self._checkpoint_directory is not None:
@@ -252,12 +261,12 @@ class StreamingContext:
         directory : str
             Where they are written; made if it is not there.
         """
+        if directory is not None and not isinstance(directory, str):
+            raise no_such_method("o0.checkpoint", [directory])
         with raised_by("checkpoint"):
             if directory is not None:
                 if directory == "":
-                    raise StreamFailure(
-                        "java.lang.IllegalArgumentException", "Can not create a Path from an empty string"
-                    )
+                    raise StreamFailure(_ILLEGAL_ARGUMENT, "Can not create a Path from an empty string")
                 self._sc.setCheckpointDir(directory)
             self._graph.checkpoint(directory)
         self._checkpoint_directory = directory
@@ -343,6 +352,8 @@ class StreamingContext:
         """
         function = BatchFunction(lambda _time, *rdds: transformFunc(rdds))
         with raised_by("transform"):
+            if not dstreams:
+                raise StreamFailure("java.util.NoSuchElementException", "head of empty list")
             node = self._program.call("transformed_all", [stream._node for stream in dstreams], function)
         return DStream(node, self, serializer.PICKLED)
 
@@ -352,16 +363,19 @@ class StreamingContext:
             raise ValueError("should have at least one DStream to union")
         if len(dstreams) == 1:
             return dstreams[0]
-        if not serializer.are_same(stream._serializer for stream in dstreams):
+        if not serializer.are_same(stream._jrdd_deserializer for stream in dstreams):
             raise ValueError("All DStreams should have same serializer")
         if len({stream._slideDuration for stream in dstreams}) > 1:
             raise ValueError("All DStreams should have same slide duration")
         with raised_by("union"):
             node = self._program.call("union", [stream._node for stream in dstreams])
-        return DStream(node, self, dstreams[0]._serializer)
+        return DStream(node, self, dstreams[0]._jrdd_deserializer)
 
     def addStreamingListener(self, streamingListener: StreamingListener) -> None:
         """Tell a listener of all events of this context from now on."""
+        if not isinstance(streamingListener, StreamingListener):
+            wrapper = "None.org.apache.spark.streaming.api.java.PythonStreamingListenerWrapper"
+            raise no_such_method(wrapper, [streamingListener])
         self._graph.add_listener(lambda method, facts: events.deliver(streamingListener, method, facts))
 
 

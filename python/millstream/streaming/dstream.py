@@ -47,7 +47,7 @@ class DStream(Generic[T_co]):
 
     def __init__(self, jdstream: int, ssc: StreamingContext, jrdd_deserializer: str | int) -> None:
         self._node_id: int | None = jdstream
-        self._serializer = jrdd_deserializer
+        self._jrdd_deserializer = jrdd_deserializer
         self._ssc = ssc
         self._sc = ssc._sc
         self.is_cached = False
@@ -58,6 +58,11 @@ class DStream(Generic[T_co]):
         """Number of the stream in the graph."""
         assert self._node_id is not None
         return self._node_id
+
+    @property
+    def _jdstream(self) -> int:
+        """The stream by the name that PySpark has for its twin in the JVM: errors of wrong arguments name it."""
+        return self._node
 
     def context(self) -> StreamingContext:
         """Return the StreamingContext of this stream."""
@@ -207,9 +212,10 @@ class DStream(Generic[T_co]):
         if func.__code__.co_argcount == 2:
             func = _without_time_of_two(func)
         assert func.__code__.co_argcount == 3, "func should take two or three arguments"
+        other._jrdd_deserializer  # noqa: B018 (asked for before the stream itself, as errors show)
         with raised_by("None.org.apache.spark.streaming.api.python.PythonTransformed2DStream"):
-            node = self._ssc._program.call("transformed_with", self._node, other._node, BatchFunction(func))
-        return DStream(node, self._ssc, self._serializer if keepSerializer else serializer.PICKLED)
+            node = self._ssc._program.call("transformed_with", self._node, other._jdstream, BatchFunction(func))
+        return DStream(node, self._ssc, self._jrdd_deserializer if keepSerializer else serializer.PICKLED)
 
     def union(self, other: DStream[U]) -> DStream[T | U]:
         """Give the elements of both streams, those of this one first.
@@ -338,7 +344,7 @@ class DStream(Generic[T_co]):
         slide_ms = self._slide_ms() if slideDuration is None else duration_ms(slideDuration)
         with raised_by("window"):
             node = self._ssc._program.call("windowed", self._node, duration_ms(windowDuration), slide_ms)
-        return DStream(node, self._ssc, self._serializer)
+        return DStream(node, self._ssc, self._jrdd_deserializer)
 
     def reduceByWindow(
         self,

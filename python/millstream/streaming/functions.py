@@ -11,6 +11,7 @@ from datetime import datetime
 from types import FrameType
 from typing import Any, NoReturn
 
+from millstream.errors import no_such_method
 from millstream.streaming.failures import SPARK_EXCEPTION, StreamFailure, failure_of
 
 
@@ -101,7 +102,11 @@ def milliseconds_of(timestamp: datetime | float) -> int:
 
 def duration_ms(seconds: float) -> int:
     """Return a duration in ms; a fraction of a millisecond is dropped."""
-    return int(seconds * 1000)
+    milliseconds = int(seconds * 1000)
+    # So long is only the text of a number, a thousand times.
+    if not -(2**63) <= milliseconds < 2**63:
+        raise no_such_method("None.org.apache.spark.streaming.Duration", [seconds])
+    return milliseconds
 
 
 def rddToFileName(prefix: str, suffix: str | None, timestamp: datetime | int) -> str:

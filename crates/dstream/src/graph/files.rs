@@ -2,7 +2,8 @@
 //!
 //! A batch takes the files whose modification time is at most its own time, later than the start of the source (if only new files are
 //! wanted) and within the last `remember` span, and that no batch of that span has taken. The path may be a pattern of directories.
-//! Files whose name begins with a dot are left out; directories below are not searched.
+//! Files whose name begins with a dot are left out. A directory that appears is taken as a file would be, once: with the files that it
+//! has then.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -104,8 +105,26 @@ impl<B: Datasets> FileStream<B> {
         let Ok(metadata) = std::fs::metadata(&path) else { return false };
         let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let modified = Time::from_ms(modified.map_or(0, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)));
-        metadata.is_file() && modified > ignore_until && modified <= batch
+        modified > ignore_until && modified <= batch
     }
+
+    fn dataset_of(&self, datasets: &B, taken: &[PathBuf]) -> Result<B::Dataset, StreamError> {
+        let files: Vec<PathBuf> = taken.iter().flat_map(|path| files_of(path)).collect();
+        (self.read)(datasets, &files)
+    }
+}
+
+/// A file itself, or the files of a directory, in order.
+fn files_of(path: &Path) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.to_path_buf()];
+    }
+    // One that cannot be read now is left to the reader, whose error says why.
+    let Ok(entries) = std::fs::read_dir(path) else { return vec![path.to_path_buf()] };
+    let visible = entries.flatten().filter(|entry| !entry.file_name().to_string_lossy().starts_with(['.', '_']));
+    let mut files: Vec<PathBuf> = visible.map(|entry| entry.path()).collect();
+    files.sort();
+    files
 }
 
 impl<B: Datasets> Operator<B> for FileStream<B> {
@@ -122,7 +141,7 @@ impl<B: Datasets> Operator<B> for FileStream<B> {
         }
         let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
         at.report_input(0, (!names.is_empty()).then(|| names.join("\n")));
-        (self.read)(at.datasets(), &files).map(Some)
+        self.dataset_of(at.datasets(), &files).map(Some)
     }
 
     fn remember_least(&self) -> Option<Span> {
@@ -149,7 +168,7 @@ impl<B: Datasets> Operator<B> for FileStream<B> {
         state.ignore_until = progress.since;
         let mut restored = Vec::new();
         for (time, files) in progress.batches {
-            restored.push((time, (self.read)(datasets, &files)?));
+            restored.push((time, self.dataset_of(datasets, &files)?));
             state.recent.extend(files.iter().cloned());
             state.by_batch.insert(time, files);
         }
