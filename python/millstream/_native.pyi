@@ -22,7 +22,8 @@ class CombineStage:
 class Server:
     """An engine and its server; both run until :meth:`stop`.
 
-    Raises ``OSError`` if it cannot listen there, ``ValueError`` if other machines could connect without a token.
+    With ``metrics``, host (loopback if none) and port (0: a free one, said on stderr), the figures of the process are
+    served there. Raises ``OSError`` if it cannot listen, ``ValueError`` if other machines could connect without a token.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Server:
         *,
         warehouse: str | os.PathLike[str] | None = None,
         cores: int | None = None,
+        metrics: tuple[str | None, int] | None = None,
     ) -> None: ...
     @property
     def host(self) -> str:

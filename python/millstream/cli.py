@@ -93,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
         help="what clients must show; also taken from SPARK_CONNECT_AUTHENTICATE_TOKEN",
     )
     _warehouse_argument(serve)
+    _metrics_arguments(serve)
 
     checkpoint = commands.add_parser(
         "checkpoint", help="look into the checkpoint of a query", description=CHECKPOINT, formatter_class=raw
@@ -122,6 +123,23 @@ def _checkpoint_commands(checkpoint: argparse.ArgumentParser) -> None:
 def _engine_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--port", type=_port, default=0, help="port of the embedded server (default: any free one)")
     _warehouse_argument(command)
+    _metrics_arguments(command)
+
+
+def _metrics_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--metrics-port",
+        type=_port,
+        metavar="N",
+        help="serve figures of queries and streams there as GET /metrics, in Prometheus' format; 0 for any free port",
+    )
+    command.add_argument(
+        "--metrics-host", metavar="HOST", help="with --metrics-port: interface to listen on (default: 127.0.0.1)"
+    )
+
+
+def _metrics(options: argparse.Namespace) -> tuple[str | None, int] | None:
+    return None if options.metrics_port is None else (options.metrics_host, options.metrics_port)
 
 
 def _warehouse_argument(command: argparse.ArgumentParser) -> None:
@@ -158,29 +176,41 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser()
     options = arguments.parse_args(sys.argv[1:] if argv is None else argv)
     # Imported here: `run` must not pay for `shell`, nor the other way round.
+    if getattr(options, "metrics_host", None) is not None and options.metrics_port is None:
+        arguments.error("--metrics-host belongs to --metrics-port")
     if options.command == "run" and options.on is not None:
         from millstream import on_spark
 
         if options.port:
             arguments.error("--port belongs to the embedded engine, which does not run with --on")
+        if options.metrics_port is not None:
+            arguments.error("--metrics-port belongs to the embedded engine, which does not run with --on")
         return on_spark.run(options.script, options.args, options.on, options.python, options.warehouse)
     if options.command == "run":
         if options.python is not None:
             arguments.error("--python belongs to --on")
         from millstream import run
 
-        return run.run(options.script, options.args, port=options.port, warehouse=options.warehouse)
+        return run.run(
+            options.script,
+            options.args,
+            port=options.port,
+            warehouse=options.warehouse,
+            metrics=_metrics(options),
+        )
     if options.command == "shell":
         from millstream import shell
 
-        return shell.shell(port=options.port, warehouse=options.warehouse)
+        return shell.shell(port=options.port, warehouse=options.warehouse, metrics=_metrics(options))
     if options.command == "checkpoint":
         from millstream import checkpoint
 
         return checkpoint.run(options)
     from millstream import serve
 
-    return serve.serve(options.host, options.port, options.token, warehouse=options.warehouse)
+    return serve.serve(
+        options.host, options.port, options.token, warehouse=options.warehouse, metrics=_metrics(options)
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from typing import NoReturn
 from millstream import hooks
 from millstream._native import Server
 
+Metrics = tuple[str | None, int] | None
+"""Host (loopback if none) and port (0: a free one) where figures are served, if they are."""
+
 STOP_SECONDS = 1.5
 """How long queries may take to stop when the program ends; the process ends after it in any case."""
 
@@ -22,9 +25,9 @@ class EmbeddedEngine:
     Its server listens on loopback and asks for a token that only this process and its children know.
     """
 
-    def __init__(self, port: int = 0, warehouse: str | None = None) -> None:
+    def __init__(self, port: int = 0, warehouse: str | None = None, metrics: Metrics = None) -> None:
         token = secrets.token_urlsafe(32)
-        self._server = Server("127.0.0.1", port, token, warehouse=warehouse)
+        self._server = Server("127.0.0.1", port, token, warehouse=warehouse, metrics=metrics)
         # Registered before PySpark registers its own: handlers run in reverse, and PySpark's needs the server.
         atexit.register(self._server.stop, STOP_SECONDS)
         _set_environment(f"sc://localhost:{self._server.port}/;token={token}")
@@ -76,10 +79,10 @@ def _is_foreign(thread: threading.Thread) -> bool:
     return module.startswith(("pyspark.", "grpc.", "concurrent.futures."))
 
 
-def start_or_exit(port: int, warehouse: str | None) -> EmbeddedEngine:
+def start_or_exit(port: int, warehouse: str | None, metrics: Metrics) -> EmbeddedEngine:
     """Start an engine; end the process with a sentence if that cannot be."""
     try:
-        return EmbeddedEngine(port, warehouse)
+        return EmbeddedEngine(port, warehouse, metrics)
     except OSError as error:
         print(f"millstream: {error}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -7,15 +7,15 @@ import signal
 import sys
 
 from millstream import program
-from millstream.embedded import end_process, start_or_exit
+from millstream.embedded import Metrics, end_process, start_or_exit
 
 
-def run(script: str, args: list[str], port: int = 0, warehouse: str | None = None) -> int:
+def run(script: str, args: list[str], port: int = 0, warehouse: str | None = None, metrics: Metrics = None) -> int:
     """Run a program; return its exit code, or raise its ``SystemExit``."""
     if sentence := program.missing(script):
         print(sentence, file=sys.stderr)
         return 2
-    engine = start_or_exit(port, warehouse)
+    engine = start_or_exit(port, warehouse, metrics)
     sys.argv = [script, *args]
     # As Python since 3.9: frames and `__file__` name the whole path.
     script = os.path.abspath(script)

@@ -13,7 +13,7 @@ import sys
 import types
 
 from millstream._native import __version__
-from millstream.embedded import end_process, start_or_exit
+from millstream.embedded import Metrics, end_process, start_or_exit
 from millstream.program import flush_lines
 
 HISTORY = os.path.join(os.path.expanduser("~"), ".millstream_history")
@@ -23,9 +23,9 @@ HISTORY_LINES_MAX = 10_000
 _CONTINUATIONS = ("else", "elif", "except", "finally")
 
 
-def shell(port: int = 0, warehouse: str | None = None) -> int:
+def shell(port: int = 0, warehouse: str | None = None, metrics: Metrics = None) -> int:
     """Run the shell on this terminal, or on the program that is piped in; return the exit code."""
-    engine = start_or_exit(port, warehouse)
+    engine = start_or_exit(port, warehouse, metrics)
     flush_lines()
     sys.argv = [""]
     sys.path[0] = ""

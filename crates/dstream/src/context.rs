@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_runtime::{Signal, Termination, Worker};
+use millstream_runtime::{Endpoint, History, Signal, Termination, Worker};
 use parking_lot::Mutex;
 
 use crate::checkpoint::{Checkpoint, Writer, local_path};
@@ -16,7 +16,8 @@ use crate::graph::received::Received;
 use crate::graph::transform::{State, Transformed, Union};
 use crate::graph::window::{ReducedWindow, Windowed, check};
 use crate::graph::{Graph, NodeId, Output};
-use crate::listener::{Listener, ListenerBus};
+use crate::listener::{BatchInfo, Listener, ListenerBus};
+use crate::metrics::StreamMetrics;
 use crate::receive::{
     BlockCodec, Intake, IntakeSettings, OpenBlock, OpenText, PidEstimator, RateLimit, Receiver, Running, Shelf,
     SocketReceiver, Supervisor, Tracker, WriteAhead,
@@ -92,6 +93,12 @@ pub(crate) struct Shared<B: Datasets> {
     pub graph: Graph<B>,
     pub tracker: Arc<Tracker>,
     pub listeners: ListenerBus,
+    /// Batches that have ended.
+    pub history: History<Arc<BatchInfo>>,
+    /// There while it runs.
+    pub metrics: Mutex<Option<Arc<StreamMetrics>>>,
+    /// The door to the figures of the process, while it runs and if it is wanted.
+    pub endpoint: Mutex<Option<Arc<Endpoint>>>,
     pub scheduler: Scheduler<B>,
     pub termination: Termination<StreamError>,
     pub writer: Mutex<Option<Writer>>,
@@ -128,6 +135,9 @@ pub(crate) struct ReceiverEntry {
     pub prepare: Prepare,
 }
 
+/// Reports of completed batches that are kept, unless `spark.streaming.ui.retainedBatches` says otherwise.
+const RETAINED_BATCHES: usize = 1000;
+
 impl<B: Datasets> Context<B> {
     /// A context whose batches are `interval` apart.
     ///
@@ -136,6 +146,7 @@ impl<B: Datasets> Context<B> {
     pub fn new(datasets: Arc<B>, interval: Span, conf: Conf, clock: Clock) -> Result<Self, StreamError> {
         require(interval > Span::ZERO, || "Batch interval must be positive".to_owned())?;
         let unpersist = conf.flag("spark.streaming.unpersist", true)?;
+        let retained = conf.number("spark.streaming.ui.retainedBatches")?.unwrap_or(RETAINED_BATCHES);
         let shared = Arc::new(Shared {
             graph: Graph::new(datasets, interval, unpersist),
             conf,
@@ -143,6 +154,9 @@ impl<B: Datasets> Context<B> {
             interval,
             tracker: Arc::default(),
             listeners: ListenerBus::default(),
+            history: History::new(retained),
+            metrics: Mutex::default(),
+            endpoint: Mutex::default(),
             scheduler: Scheduler::default(),
             termination: Termination::default(),
             writer: Mutex::default(),
@@ -535,6 +549,11 @@ impl<B: Datasets> Context<B> {
     /// another program.
     pub fn set_program(&self, program: Vec<u8>) {
         self.shared.checkpointing.lock().program = program;
+    }
+
+    /// The newest batches that have ended, oldest first; `spark.streaming.ui.retainedBatches` (1000) of them are kept.
+    pub fn recent_batches(&self) -> Vec<Arc<BatchInfo>> {
+        self.shared.history.all()
     }
 
     /// Adds a listener and gives its number.

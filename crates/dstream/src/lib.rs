@@ -20,6 +20,7 @@ mod error;
 mod graph;
 mod lifecycle;
 mod listener;
+mod metrics;
 mod receive;
 mod schedule;
 pub mod typed;

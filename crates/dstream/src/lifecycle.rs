@@ -7,19 +7,24 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use millstream_runtime::Signal;
+use millstream_runtime::metrics::Gauge;
+use millstream_runtime::{Endpoint, EndpointOptions, Registry, Signal};
 use parking_lot::Mutex;
 
 use crate::checkpoint::{Checkpoint, Writer};
 use crate::context::{Launch, ReceiverEntry, Shared};
 use crate::error::require;
 use crate::listener::Event;
+use crate::metrics::StreamMetrics;
 use crate::receive::log::{Log, Replay};
 use crate::receive::{
     BlockCodec, HELD_BYTES_MAX, IntakeSettings, PidEstimator, RateLimit, Running, Supervisor, WriteAhead,
 };
 use crate::schedule::spawn;
-use crate::{ContextState, Datasets, Span, StreamError, Time};
+use crate::{Conf, ContextState, Datasets, Span, StreamError, Time};
+
+/// Batch intervals that a graceful stop waits for its last batch, unless `spark.streaming.gracefulStopTimeout` says otherwise.
+const GRACEFUL_INTERVALS: i64 = 10;
 
 impl<B: Datasets> Shared<B> {
     pub(crate) fn start(self: &Arc<Self>) -> Result<(), StreamError> {
@@ -36,7 +41,7 @@ impl<B: Datasets> Shared<B> {
             ContextState::Initialized => self.graph.validate()?,
         }
         if let Err(error) = self.start_all() {
-            self.stop_all(false);
+            self.stop_all(None);
             *self.state.lock() = ContextState::Stopped;
             return Err(error);
         }
@@ -51,6 +56,7 @@ impl<B: Datasets> Shared<B> {
             None => (now.floor(self.interval, epoch), now.next(self.interval, epoch)),
             Some(checkpoint) => (checkpoint.body.zero, now.next(self.interval, checkpoint.body.zero)),
         };
+        self.graceful_stop_timeout()?;
         let (directory, datasets) = {
             let checkpointing = self.checkpointing.lock();
             (checkpointing.directory.clone(), checkpointing.datasets.clone())
@@ -67,9 +73,12 @@ impl<B: Datasets> Shared<B> {
         }
         let failed = |e: std::io::Error| StreamError::IllegalState(format!("Cannot start a thread: {e}"));
         self.listeners.start().map_err(failed)?;
-        let launches = self.prepare_receivers(directory.as_deref(), recovered.is_some())?;
+        self.serve_metrics()?;
+        let metrics = Arc::new(StreamMetrics::new(&Registry::process(), &self.conf));
+        *self.metrics.lock() = Some(Arc::clone(&metrics));
+        let launches = self.prepare_receivers(directory.as_deref(), recovered.is_some(), &metrics)?;
         *self.state.lock() = ContextState::Active;
-        self.listeners.post(Event::StreamingStarted { time: self.clock.now() });
+        self.tell(Event::StreamingStarted { time: self.clock.now() });
         let supervisor = self.supervisor()?;
         for launch in launches {
             self.running.lock().push(launch(supervisor.clone()).map_err(failed)?);
@@ -137,7 +146,7 @@ impl<B: Datasets> Shared<B> {
         Ok(Supervisor {
             post: Arc::new(move |event| {
                 if let Some(shared) = posting.upgrade() {
-                    shared.listeners.post(event);
+                    shared.tell(event);
                 }
             }),
             fail: Arc::new(move |error| {
@@ -154,12 +163,14 @@ impl<B: Datasets> Shared<B> {
         self: &Arc<Self>,
         directory: Option<&Path>,
         recovered: bool,
+        metrics: &StreamMetrics,
     ) -> Result<Vec<Launch>, StreamError> {
         let conf = &self.conf;
         let settings = IntakeSettings {
             block_interval: conf.span("spark.streaming.blockInterval")?.unwrap_or(Span::from_ms(200)),
             held_bytes_max: conf.bytes("spark.millstream.receiver.bufferBytes")?.unwrap_or(HELD_BYTES_MAX),
             clock: self.clock.clone(),
+            buffered_bytes: Gauge::default(),
         };
         require(settings.block_interval > Span::ZERO, || {
             "'spark.streaming.blockInterval' should be a positive value".to_owned()
@@ -177,9 +188,11 @@ impl<B: Datasets> Shared<B> {
                     return Err(StreamError::Requirement(text.to_owned()));
                 }
             };
-            let (shelf, launch) = prepare(settings.clone(), self.rate_limit()?, ahead);
+            let settings = IntakeSettings { buffered_bytes: metrics.buffered_bytes(input), ..settings.clone() };
+            let (shelf, launch) = prepare(settings, self.rate_limit(metrics.rate_limit(input))?, ahead);
             self.tracker.add(input, shelf, &codec.unwrap_or_else(BlockCodec::text), &mut replay)?;
             if conf.flag("spark.streaming.backpressure.enabled", false)? {
+                check_rate_estimator(conf)?;
                 self.estimators.lock().insert(input, PidEstimator::new(conf, self.interval)?);
             }
             launches.push(launch);
@@ -190,11 +203,36 @@ impl<B: Datasets> Shared<B> {
         Ok(launches)
     }
 
-    fn rate_limit(&self) -> Result<RateLimit, StreamError> {
+    /// Opens the door to the figures of the process, if that is wanted. It stays open as long as the context runs.
+    fn serve_metrics(&self) -> Result<(), StreamError> {
+        if let Some(port) = self.conf.number("spark.millstream.metrics.port")? {
+            let host = self.conf.get("spark.millstream.metrics.host").map(str::to_owned);
+            let endpoint = Endpoint::of_process(&EndpointOptions { host, port });
+            *self.endpoint.lock() = Some(endpoint.map_err(|error| StreamError::Graph(error.to_string()))?);
+        }
+        Ok(())
+    }
+
+    /// Counts an event and tells it to listeners.
+    pub(crate) fn tell(&self, event: Event) {
+        let metrics = self.metrics.lock().clone();
+        if let Event::BatchCompleted(batch) = &event {
+            self.history.add(Arc::new(batch.clone()));
+            if let Some(metrics) = &metrics {
+                metrics.set_retained(self.history.len());
+            }
+        }
+        if let Some(metrics) = metrics {
+            metrics.on_event(&event);
+        }
+        self.listeners.post(event);
+    }
+
+    fn rate_limit(&self, shown: Gauge) -> Result<RateLimit, StreamError> {
         let max = self.conf.number("spark.streaming.receiver.maxRate")?;
-        let backpressure = self.conf.flag("spark.streaming.backpressure.enabled", false)?;
-        let initial = self.conf.number("spark.streaming.backpressure.initialRate")?.filter(|_| backpressure);
-        Ok(RateLimit::new(max, initial))
+        // In force also without back-pressure, as in Spark: then for ever.
+        let initial = self.conf.number("spark.streaming.backpressure.initialRate")?;
+        Ok(RateLimit::new(max, initial, shown))
     }
 
     fn open_log(&self, directory: Option<&Path>, fresh: bool) -> Result<(Option<Arc<Log>>, Replay), StreamError> {
@@ -239,14 +277,23 @@ impl<B: Datasets> Shared<B> {
         let _transition = self.transition.lock();
         let state = *self.state.lock();
         if state == ContextState::Active {
-            self.stop_all(gracefully);
+            // A setting that cannot be read was refused at the start.
+            let within = self.graceful_stop_timeout().unwrap_or_else(|_| self.interval * GRACEFUL_INTERVALS);
+            self.stop_all(gracefully.then_some(within));
             self.termination.end(None);
         }
         *self.state.lock() = ContextState::Stopped;
         Ok(())
     }
 
-    fn stop_all(&self, gracefully: bool) {
+    /// How long a graceful stop waits until all that was received is in a batch.
+    fn graceful_stop_timeout(&self) -> Result<Span, StreamError> {
+        let set = self.conf.span("spark.streaming.gracefulStopTimeout")?;
+        Ok(set.unwrap_or(self.interval * GRACEFUL_INTERVALS))
+    }
+
+    /// `last_within`: it is graceful, and so long it waits for the last batch to be made.
+    fn stop_all(&self, last_within: Option<Span>) {
         let running: Vec<Running> = self.running.lock().drain(..).collect();
         running.iter().for_each(Running::ask_to_stop);
         running.into_iter().for_each(Running::join);
@@ -255,8 +302,21 @@ impl<B: Datasets> Shared<B> {
             drop(worker.join());
         }
         // What was received last is in the next batch.
-        self.scheduler.stop_generating(gracefully);
-        self.scheduler.stop_running(gracefully, || self.graph.datasets.cancel());
+        self.scheduler.stop_generating(last_within.map(Span::to_std));
+        self.scheduler.stop_running(last_within.is_some(), || self.graph.datasets.cancel());
         self.listeners.stop();
+        *self.metrics.lock() = None;
+        *self.endpoint.lock() = None;
+    }
+}
+
+/// There is one estimator, as in Spark.
+fn check_rate_estimator(conf: &Conf) -> Result<(), StreamError> {
+    let key = "spark.streaming.backpressure.rateEstimator";
+    match conf.get(key).map(str::trim) {
+        None | Some("pid") => Ok(()),
+        Some(value) => {
+            Err(StreamError::Setting { key: key.to_owned(), value: value.to_owned(), wanted: "rate estimator" })
+        }
     }
 }

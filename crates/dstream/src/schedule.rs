@@ -101,14 +101,22 @@ impl<B: Datasets> Scheduler<B> {
         self.worker_ids.lock().contains(&std::thread::current().id())
     }
 
-    /// No further batch is made. If `after_next`, one more is.
-    pub fn stop_generating(&self, after_next: bool) {
-        if after_next {
+    /// No further batch is made. With `last_within`, one more is, if it can be made within that time.
+    pub fn stop_generating(&self, last_within: Option<Duration>) {
+        if last_within.is_some() {
             *self.last.lock() = true;
         } else {
             self.signal.stop();
         }
         let Some(worker) = self.generator.lock().take().filter(|worker| !worker.is_current()) else { return };
+        if last_within.is_some() && worker.wait(last_within) == Ok(false) {
+            tracing::warn!("the last batch could not be made in time: what was received for it is not processed");
+            self.signal.stop();
+            if worker.wait(Some(STOP_GRACE)) == Ok(false) {
+                // It is inside a function of the program, and ends after it.
+                return;
+            }
+        }
         if let Err(panic) = worker.join() {
             tracing::error!(panic, "the thread that makes batches panicked");
         }
@@ -230,7 +238,7 @@ impl<B: Datasets> Shared<B> {
         let progress = Progress { started: None, ended: None, outputs: outputs.collect() };
         let set = JobSet { time, inputs, submitted: self.clock.now(), progress: Mutex::new(progress) };
         let set = Arc::new(set);
-        self.listeners.post(Event::BatchSubmitted(set.info()));
+        self.tell(Event::BatchSubmitted(set.info()));
         self.scheduler.sets.lock().insert(time, Arc::clone(&set));
         let mut queue = self.scheduler.jobs.lock();
         queue.queue.extend(jobs.into_iter().map(|job| Job { set: Arc::clone(&set), job }));
@@ -246,8 +254,9 @@ impl<B: Datasets> Shared<B> {
         let result = result.unwrap_or_else(|payload| Err(StreamError::panic(payload.as_ref())));
         let done = self.note_end(&set, job.index, result.as_ref().err());
         if done {
-            self.listeners.post(Event::BatchCompleted(set.info()));
+            // Before anyone is told: whoever has seen the end of the batch sees the rate that follows from it.
             self.update_rates(&set);
+            self.tell(Event::BatchCompleted(set.info()));
             self.tracker.release(set.time);
         }
         match result {
@@ -274,10 +283,10 @@ impl<B: Datasets> Shared<B> {
         });
         drop(progress);
         if first {
-            self.listeners.post(Event::BatchStarted(set.info()));
+            self.tell(Event::BatchStarted(set.info()));
         }
         if let Some(output) = output {
-            self.listeners.post(Event::OutputOperationStarted(output));
+            self.tell(Event::OutputOperationStarted(output));
         }
     }
 
@@ -296,7 +305,7 @@ impl<B: Datasets> Shared<B> {
         }
         drop(progress);
         if let Some(output) = output {
-            self.listeners.post(Event::OutputOperationCompleted(output));
+            self.tell(Event::OutputOperationCompleted(output));
         }
         done
     }

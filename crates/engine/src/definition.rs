@@ -12,7 +12,7 @@ use millstream_connectors::source::Source;
 use millstream_formats::condition::SparkError;
 use millstream_operators::stream_plan::{StreamPlan, StreamSettings};
 use millstream_plan::resolved::StreamTable;
-use millstream_runtime::Clock;
+use millstream_runtime::{Clock, Registry};
 
 use crate::trigger::Trigger;
 
@@ -69,6 +69,8 @@ pub struct QueryDefinition {
     pub settings: QuerySettings,
     /// What triggers go by, and where batches have their time from.
     pub clock: Clock,
+    /// Where its figures are, as long as it runs.
+    pub metrics: Registry,
     /// What `current_timestamp()` reads, µs.
     pub now_us: Arc<AtomicI64>,
     /// Makes the plan.

@@ -8,6 +8,7 @@
 
 mod definition;
 mod manager;
+mod metrics;
 mod micro_batch;
 mod progress;
 mod query;

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -22,6 +22,7 @@ use millstream_runtime::{Clock, Span, Time};
 
 use crate::definition::{QueryDefinition, QuerySettings};
 use crate::manager::{QueryEvent, QueryManager};
+use crate::metrics::QueryMetrics;
 use crate::progress::{Durations, Progress, SourceProgress};
 use crate::query::{QueryIdentity, Shared};
 use crate::recovery::{POLICY_KEY, Recovered, SourceSlot, assign_offsets, open_sources, stream_settings};
@@ -33,6 +34,7 @@ pub(crate) struct Execution {
     identity: QueryIdentity,
     shared: Arc<Shared>,
     manager: Arc<QueryManager>,
+    metrics: QueryMetrics,
     settings: QuerySettings,
     mode: OutputMode,
     trigger: Trigger,
@@ -89,6 +91,7 @@ impl Execution {
             _ => WatermarkPolicy::Min,
         };
         Ok(Self {
+            metrics: QueryMetrics::new(&definition.metrics, &identity),
             identity,
             shared,
             manager,
@@ -183,11 +186,12 @@ impl Execution {
             timestamp_ms,
         };
         let output_rows = self.run_batch(batch, &mut durations)?;
-        durations.add("triggerExecution", elapsed_ms(begin));
+        let took = begin.elapsed();
+        durations.add("triggerExecution", whole_ms(took));
         if self.last_batch.is_none() {
             self.shared.set_explain(physical(&self.plan.explain(false)), physical(&self.plan.explain(true)));
         }
-        self.report(batch, begin_ms, durations, output_rows);
+        self.report(batch, begin_ms, took, durations, output_rows);
         self.previous_watermark_ms = Some(watermark_ms);
         self.last_batch = Some(batch);
         self.batch_id += 1;
@@ -318,7 +322,7 @@ impl Execution {
         Box::new(rows.map(move |rows| if shared.signal.is_stopped() { Err(stopped()) } else { rows }))
     }
 
-    fn report(&mut self, batch: Batch, begin_ms: i64, durations: Durations, output_rows: i64) {
+    fn report(&mut self, batch: Batch, begin_ms: i64, took: Duration, durations: Durations, output_rows: i64) {
         let seen = self.plan.event_times();
         let event_time = (!seen.is_empty()).then(|| {
             let stats = seen.iter().find(|s| s.count > 0).copied();
@@ -347,6 +351,7 @@ impl Execution {
         });
         self.last_trigger_ms = Some(begin_ms);
         self.last_idle = Some(self.clock.now());
+        self.metrics.batch(&progress, took);
         self.shared.recent.add(Arc::clone(&progress));
         self.manager.publish(&QueryEvent::Progress(progress));
     }
@@ -376,5 +381,9 @@ fn stopped() -> SparkError {
 }
 
 fn elapsed_ms(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    whole_ms(since.elapsed())
+}
+
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

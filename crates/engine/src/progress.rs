@@ -125,7 +125,7 @@ impl Progress {
     }
 }
 
-fn per_second(rows: u64, ms: i64) -> f64 {
+pub(crate) fn per_second(rows: u64, ms: i64) -> f64 {
     // Spark divides by at least 1 ms, so that a rate is always finite.
     rows as f64 * 1000.0 / ms.max(1) as f64
 }

@@ -13,7 +13,7 @@ use millstream_connectors::source::{Offset, Rows, Source};
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_operators::stream_plan::{Batch, EventTimeStats, OperatorProgress, Output, StreamPlan};
 use millstream_plan::resolved::{StreamOrigin, StreamTable};
-use millstream_runtime::{Clock, ManualClock, Time};
+use millstream_runtime::{Clock, ManualClock, Registry, Time};
 use parking_lot::Mutex;
 
 use crate::{QueryDefinition, QueryManager, QuerySettings, StreamingQuery, Trigger, start};
@@ -196,6 +196,7 @@ struct World {
     kept: Kept,
     manager: Arc<QueryManager>,
     clock: Clock,
+    metrics: Registry,
     dir: tempfile::TempDir,
 }
 
@@ -206,6 +207,7 @@ impl World {
             kept: Kept::default(),
             manager: Arc::default(),
             clock: Clock::System,
+            metrics: Registry::default(),
             dir: tempfile::tempdir().unwrap(),
         }
     }
@@ -245,6 +247,7 @@ impl World {
                 pinned,
             },
             clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
             now_us: Arc::default(),
             plan: Box::new(move |_| {
                 Ok(Box::new(Identity { table, input: Mutex::default(), count: AtomicI64::new(0) }))
@@ -426,4 +429,26 @@ fn a_processing_time_trigger_fires_at_the_multiples_of_its_interval_and_leaves_o
     assert_eq!(begun, [10_400, 11_000, 14_300]);
     query.stop();
     assert!(!clock.await_waiter(Time::from_ms(15_000), Duration::ZERO), "a stop ends the wait");
+}
+
+#[test]
+fn the_figures_of_a_query_add_up_over_its_batches_and_go_with_it() {
+    let world = World::new();
+    let query = world.start_named(AS_SOON_AS_POSSIBLE, Some("numbers"), &world.checkpoint()).unwrap();
+    world.numbers.add(&[1, 2, 3]);
+    query.process_all_available().unwrap();
+    let text = world.metrics.text();
+    let labels = format!("query=\"numbers\",id=\"{}\",run_id=\"{}\"", query.id(), query.run_id());
+    for line in [
+        format!("millstream_query_batch_id{{{labels}}} 1"),
+        format!("millstream_query_batches_total{{{labels}}} 2"),
+        format!("millstream_query_input_rows_total{{{labels},source=\"0\",description=\"Numbers\"}} 3"),
+        format!("millstream_query_output_rows_total{{{labels}}} 3"),
+        format!("millstream_query_batch_duration_seconds_count{{{labels}}} 2"),
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    assert!(text.contains(&format!("millstream_query_phase_seconds{{{labels},phase=\"addBatch\"}}")), "{text}");
+    query.stop();
+    assert_eq!(world.metrics.text(), "");
 }

@@ -37,6 +37,8 @@ const KNOWN: &[Known] = &[
     Known("spark.connect.session.planCompression.defaultAlgorithm", Some("ZSTD"), Any),
     Known("spark.connect.session.planCompression.threshold", Some("10485760"), Integer),
     Known("spark.millstream.checkpoint.fsync", Some("false"), Boolean),
+    Known("spark.millstream.metrics.host", None, Any),
+    Known("spark.millstream.metrics.port", None, Integer),
     Known("spark.millstream.state.memoryLimit", None, Bytes),
     Known("spark.python.sql.dataFrameDebugging.enabled", Some("true"), Boolean),
     Known("spark.sql.adaptive.enabled", Some("true"), Boolean),

@@ -1,10 +1,12 @@
 //! The engine of a process: sessions, shared tables, and the threads that compute.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use millstream_formats::condition::{ExceptionClass, SparkError};
+use millstream_runtime::{Endpoint, EndpointError, EndpointOptions};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
@@ -56,6 +58,8 @@ pub struct Engine {
     /// Threads that compute batch queries. Streaming queries have threads of their own.
     compute: Mutex<Option<Runtime>>,
     sessions: Mutex<HashMap<(String, String), Arc<Session>>>,
+    /// The door to the figures of the process, once it is wanted.
+    metrics: Mutex<Option<Arc<Endpoint>>>,
 }
 
 impl Engine {
@@ -76,6 +80,7 @@ impl Engine {
             options,
             compute: Mutex::new(Some(compute)),
             sessions: Mutex::new(HashMap::new()),
+            metrics: Mutex::default(),
         }))
     }
 
@@ -122,6 +127,18 @@ impl Engine {
         }
     }
 
+    /// Serves the figures of all streams of the process over HTTP until the engine ends; the address.
+    ///
+    /// # Errors
+    /// The port is in use, or the host not of this machine.
+    pub fn serve_metrics(&self, options: &EndpointOptions) -> Result<SocketAddr, EndpointError> {
+        let mut metrics = self.metrics.lock();
+        let endpoint = Endpoint::of_process(options)?;
+        let address = endpoint.address();
+        *metrics = Some(endpoint);
+        Ok(address)
+    }
+
     /// Stops all queries and threads. Blocks until the queries have ended.
     pub fn shutdown(&self) {
         let sessions: Vec<Arc<Session>> = self.sessions.lock().drain().map(|(_, s)| s).collect();
@@ -130,6 +147,7 @@ impl Engine {
         if let Some(compute) = self.compute.lock().take() {
             compute.shutdown_background();
         }
+        *self.metrics.lock() = None;
     }
 
     /// Where futures that compute are spawned.

@@ -41,6 +41,7 @@ pub use frame::{
 pub use millstream_engine::{Progress, QueryEvent, QueryManager, QueryStatus, StreamingQuery, started_event_json};
 pub use millstream_formats::condition::{ExceptionClass, SparkError};
 pub use millstream_plan::ir;
+pub use millstream_runtime::{EndpointError, EndpointOptions};
 pub use session::{Rows, Session, SqlResult};
 
 /// What a program that builds queries in Rust needs.

@@ -12,7 +12,7 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_plan::ir::WriteStream;
 use millstream_plan::resolved::{StreamOrigin, StreamTable};
 use millstream_plan::unsupported;
-use millstream_runtime::Clock;
+use millstream_runtime::{Clock, EndpointOptions, Registry};
 use uuid::Uuid;
 
 use crate::analysis::{Analysis, connector_conf};
@@ -91,6 +91,7 @@ impl Session {
             checkpoint_is_temporary,
             settings: settings(self.conf(), self.engine.options().cores)?,
             clock: Clock::System,
+            metrics: Registry::process(),
             now_us,
             plan: Box::new(move |settings| {
                 unsupported::check_execution(&resolved, mode)?;
@@ -98,7 +99,20 @@ impl Session {
             }),
             open: Box::new(move |table, dir, columns| open_source(table, dir, columns, &conf)),
         };
+        self.serve_metrics()?;
         millstream_engine::start(definition, self.streams())
+    }
+
+    /// Opens the door to the figures of the process, if this session wants it.
+    fn serve_metrics(&self) -> Result<(), SparkError> {
+        let Some(port) = self.conf().get_option("spark.millstream.metrics.port") else { return Ok(()) };
+        let port = port.trim().parse().map_err(|_| {
+            let text = format!("spark.millstream.metrics.port should be a port, from 0 to 65535, but was {port}");
+            SparkError::plain(ExceptionClass::IllegalArgument, text)
+        })?;
+        let host = self.conf().get_option("spark.millstream.metrics.host");
+        let served = self.engine.serve_metrics(&EndpointOptions { host, port });
+        served.map(drop).map_err(|error| SparkError::plain(ExceptionClass::Spark, error.to_string()))
     }
 
     fn stream_target(&self, write: &WriteStream, schema: &arrow::datatypes::SchemaRef) -> Result<Target, SparkError> {

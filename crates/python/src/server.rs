@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use millstream::{Engine, EngineOptions};
+use millstream::{EndpointOptions, Engine, EngineOptions};
 use millstream_connect::{ServerError, ServerOptions};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -22,7 +22,7 @@ pub(crate) struct Server {
 #[pymethods]
 impl Server {
     #[new]
-    #[pyo3(signature = (host="127.0.0.1", port=0, token=None, *, warehouse=None, cores=None))]
+    #[pyo3(signature = (host="127.0.0.1", port=0, token=None, *, warehouse=None, cores=None, metrics=None))]
     fn new(
         py: Python<'_>,
         host: &str,
@@ -30,9 +30,11 @@ impl Server {
         token: Option<String>,
         warehouse: Option<PathBuf>,
         cores: Option<usize>,
+        metrics: Option<(Option<String>, u16)>,
     ) -> PyResult<Self> {
         let options = ServerOptions { host: host.to_string(), port, token };
-        py.detach(|| start(&options, warehouse, cores))
+        let metrics = metrics.map(|(host, port)| EndpointOptions { host, port });
+        py.detach(|| start(&options, warehouse, cores, metrics.as_ref()))
     }
 
     #[getter]
@@ -72,7 +74,12 @@ impl Server {
     }
 }
 
-fn start(options: &ServerOptions, warehouse: Option<PathBuf>, cores: Option<usize>) -> PyResult<Server> {
+fn start(
+    options: &ServerOptions,
+    warehouse: Option<PathBuf>,
+    cores: Option<usize>,
+    metrics: Option<&EndpointOptions>,
+) -> PyResult<Server> {
     let mut engine_options = EngineOptions::default();
     if let Some(warehouse) = warehouse {
         engine_options.warehouse = warehouse;
@@ -81,6 +88,9 @@ fn start(options: &ServerOptions, warehouse: Option<PathBuf>, cores: Option<usiz
         engine_options.cores = cores.max(1);
     }
     let engine = Engine::new(engine_options).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    if let Some(metrics) = metrics {
+        engine.serve_metrics(metrics).map_err(|error| PyOSError::new_err(error.to_string()))?;
+    }
     let server = millstream_connect::Server::start(Arc::clone(&engine), options).map_err(|error| match error {
         ServerError::Bind { .. } | ServerError::Host { .. } => PyOSError::new_err(error.to_string()),
         ServerError::TokenNeeded { .. } => PyValueError::new_err(error.to_string()),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use millstream_runtime::Signal;
+use millstream_runtime::metrics::Gauge;
 use parking_lot::{Condvar, Mutex};
 
 use super::rate::{Limiter, RateLimit};
@@ -38,6 +39,8 @@ pub(crate) struct IntakeSettings {
     pub block_interval: Span,
     pub held_bytes_max: usize,
     pub clock: Clock,
+    /// Shows what is held in memory.
+    pub buffered_bytes: Gauge,
 }
 
 /// Shared by the receiver, the tracker and the supervisor.
@@ -96,6 +99,11 @@ impl<O: OpenBlock> Intake<O> {
         self.settings.clock.now().as_ms().div_euclid(self.settings.block_interval.as_ms().max(1))
     }
 
+    fn hold(&self, state: &mut State<O>, bytes: usize) {
+        state.held_bytes += bytes;
+        self.settings.buffered_bytes.set(state.held_bytes as f64);
+    }
+
     fn close_open(&self, state: &mut State<O>) -> Result<(), StreamError> {
         if state.open.records() == 0 {
             return Ok(());
@@ -123,7 +131,7 @@ impl<O: OpenBlock> Intake<O> {
             self.close_open(&mut state)?;
             state.open_since = now;
         }
-        state.held_bytes += bytes;
+        self.hold(&mut state, bytes);
         state.open.append(part);
         Ok(true)
     }
@@ -147,13 +155,14 @@ impl<O: OpenBlock> Shelf for Intake<O> {
 
     fn restore(&self, blocks: Vec<Block>) {
         let mut state = self.state.lock();
-        state.held_bytes += blocks.iter().map(Block::bytes).sum::<usize>();
+        self.hold(&mut state, blocks.iter().map(Block::bytes).sum());
         state.closed.extend(blocks);
     }
 
     fn release(&self, bytes: usize) {
         let mut state = self.state.lock();
         state.held_bytes = state.held_bytes.saturating_sub(bytes);
+        self.settings.buffered_bytes.set(state.held_bytes as f64);
         self.room.notify_all();
     }
 
@@ -200,7 +209,8 @@ impl<O: OpenBlock> Store<O> {
             }
             let portion = self.limiter.portion(&self.intake.rate, records);
             let rest = (portion < records).then(|| O::split_part(&mut part, portion));
-            if self.limiter.wait(&self.intake.rate, portion, &self.intake.signal) {
+            let clock = &self.intake.settings.clock;
+            if self.limiter.wait(&self.intake.rate, clock, portion, &self.intake.signal) {
                 return Err(stopped());
             }
             match self.intake.append(part) {

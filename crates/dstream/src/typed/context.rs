@@ -16,8 +16,8 @@ use super::stream::DStream;
 use super::text::Text;
 use crate::receive::BlockCodec;
 use crate::{
-    Block, Checkpoint, Clock, Conf, Context, ContextState, FileSelection, Listener, NodeId, OpenBlock, OpenText, Queue,
-    Receiver, Span, Store, StreamError,
+    BatchInfo, Block, Checkpoint, Clock, Conf, Context, ContextState, FileSelection, Listener, NodeId, OpenBlock,
+    OpenText, Queue, Receiver, Span, Store, StreamError,
 };
 
 /// Makes typed streams, starts and stops them. Stopped when it is dropped.
@@ -238,6 +238,11 @@ impl StreamingContext {
     /// Adds a listener and gives its number.
     pub fn add_listener(&self, listener: impl Listener + 'static) -> usize {
         self.context.add_listener(listener)
+    }
+
+    /// The newest batches that have ended, oldest first.
+    pub fn recent_batches(&self) -> Vec<Arc<BatchInfo>> {
+        self.context.recent_batches()
     }
 
     /// Removes a listener by its number.
