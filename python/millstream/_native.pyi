@@ -23,7 +23,8 @@ class Server:
     """An engine and its server; both run until :meth:`stop`.
 
     With ``metrics``, host (loopback if none) and port (0: a free one, said on stderr), the figures of the process are
-    served there. Raises ``OSError`` if it cannot listen, ``ValueError`` if other machines could connect without a token.
+    served there. Raises ``OSError`` if it cannot listen, ``ValueError`` if other machines could connect without a
+    token.
     """
 
     def __init__(

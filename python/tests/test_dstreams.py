@@ -91,7 +91,8 @@ def test_a_program_that_ends_without_stopping_leaves_nothing_behind(millstream, 
     family = _family(running.process.pid)
     code, out, err = running.finish()
     assert (code, "Traceback" in err) == (0, False), err
-    assert out.endswith("end\n")
+    # A batch that was begun may print after the program.
+    assert "end\n" in out
     _wait_until_gone(family)
 
 

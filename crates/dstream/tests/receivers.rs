@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use millstream_dstream::typed::{DStream, ItemReceiver, ItemStore, StreamingContext, Text};
 use millstream_dstream::{Clock, Conf, ContextState, Event, ReceiverControl};
+use millstream_runtime::Registry;
 
 use support::{Bench, see, until};
 
@@ -108,6 +109,54 @@ fn a_graceful_stop_processes_all_that_was_received() {
     // What the receiver had not read from the socket yet is not received.
     let lines = lines.lock().unwrap();
     assert!(lines.iter().enumerate().all(|(n, line)| *line == n.to_string()));
+}
+
+/// A line is received, then the context is stopped gracefully while the clock stands still.
+fn stop_gracefully_with_a_line(conf: Conf) -> (Bench, support::Seen<u64>) {
+    let (listener, port) = server();
+    let bench = Bench::with_conf(conf.set("spark.app.name", format!("graceful {port}")));
+    let lines = bench.ssc.socket_text_stream("127.0.0.1", port).unwrap();
+    let sizes = see(&lines.map(|line| line.len() as u64).unwrap()).unwrap();
+    bench.ssc.start().unwrap();
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.write_all(b"four\n").unwrap();
+    let held = format!("receiver_buffered_bytes{{app=\"graceful {port}\"");
+    until("the line is received", || {
+        Registry::process().text().lines().any(|line| line.contains(&held) && line.ends_with(" 5"))
+    });
+    (bench, sizes)
+}
+
+#[test]
+fn a_graceful_stop_waits_for_what_was_received_to_be_in_a_batch() {
+    let (bench, sizes) = stop_gracefully_with_a_line(Conf::new());
+    std::thread::scope(|scope| {
+        let stopping = scope.spawn(|| bench.ssc.stop(true));
+        // By default there is time for ten; the last one comes when the receiver has stopped.
+        let next = std::cell::Cell::new(0);
+        until("the last batch is made", || {
+            next.set(next.get() + 1);
+            bench.to_batch(next.get());
+            stopping.is_finished()
+        });
+        stopping.join().unwrap().unwrap();
+    });
+    assert!(std::iter::from_fn(|| sizes.try_next()).flatten().eq([4]));
+}
+
+#[test]
+fn a_graceful_stop_gives_up_what_is_in_no_batch_after_its_timeout() {
+    let (bench, sizes) = stop_gracefully_with_a_line(Conf::new().set("spark.streaming.gracefulStopTimeout", "50ms"));
+    let begun = Instant::now();
+    bench.ssc.stop(true).unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(50), "{:?}", begun.elapsed());
+    assert!(sizes.try_next().is_none());
+    assert_eq!(bench.ssc.state(), ContextState::Stopped);
+
+    let bench = Bench::with_conf(Conf::new().set("spark.streaming.gracefulStopTimeout", "long"));
+    let _seen = see(&bench.ssc.queue_stream([vec![1]]).unwrap()).unwrap();
+    let error = bench.ssc.start().unwrap_err().to_string();
+    assert_eq!(error, "The value 'long' of `spark.streaming.gracefulStopTimeout` is no time");
 }
 
 #[test]

@@ -68,6 +68,11 @@ impl ManualClock {
         true
     }
 
+    /// How many threads wait for a time that has not come.
+    pub fn waiters(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
+
     fn wait_until(&self, time: Time, signal: &Signal) -> bool {
         loop {
             let seen = signal.dues();

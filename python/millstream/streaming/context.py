@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import signal
+import sys
 import threading
 import time
 import warnings
@@ -159,6 +161,8 @@ class StreamingContext:
             self._graph.start()
         StreamingContext._activeContext = self
         atexit.register(self._stop_at_exit)
+        if self._stops_gracefully_on_shutdown():
+            _exit_when_terminated()
 
     def _assert_no_other_is_active(self) -> None:
         if StreamingContext.getActive() is not None:
@@ -176,10 +180,13 @@ class StreamingContext:
             failure = failure_of(error)
         raise StreamFailure("java.io.IOException", str(failure))
 
+    def _stops_gracefully_on_shutdown(self) -> bool:
+        text = self._sc.getConf().get("spark.streaming.stopGracefullyOnShutdown", "false")
+        return text.strip().lower() == "true"
+
     def _stop_at_exit(self) -> None:
-        graceful = self._sc.getConf().get("spark.streaming.stopGracefullyOnShutdown", "false")
         with contextlib.suppress(Exception):
-            self._stop_graph(graceful == "true")
+            self._stop_graph(self._stops_gracefully_on_shutdown())
 
     def _stop_graph(self, gracefully: bool) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -377,6 +384,13 @@ class StreamingContext:
             wrapper = "None.org.apache.spark.streaming.api.java.PythonStreamingListenerWrapper"
             raise no_such_method(wrapper, [streamingListener])
         self._graph.add_listener(lambda method, facts: events.deliver(streamingListener, method, facts))
+
+
+def _exit_when_terminated() -> None:
+    """End by SIGTERM as by ``sys.exit``, which stops the streams, unless the program has a handler of its own."""
+    on_main = threading.current_thread() is threading.main_thread()
+    if on_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def end_streams(seconds: float) -> bool:

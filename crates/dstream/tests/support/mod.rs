@@ -65,6 +65,11 @@ impl<T> Seen<T> {
         elements
     }
 
+    /// Elements of the next batch, if it has come.
+    pub fn try_next(&self) -> Option<Vec<T>> {
+        self.0.try_recv().ok().map(|(_, elements)| elements)
+    }
+
     /// Whether nothing has come.
     pub fn is_empty(&self) -> bool {
         self.0.try_recv().is_err()
