@@ -7,7 +7,6 @@ import socketserver
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -33,20 +32,34 @@ class Running:
             text=True,
         )
         self.out, self.err = [], []
-        self._readers = [self._read(self.process.stdout, self.out), self._read(self.process.stderr, self.err)]
+        # Told of each line and of the end of each stream.
+        self._written = threading.Condition()
+        self._streams = 2
+        self._readers = [
+            threading.Thread(target=self._read, args=read, daemon=True)
+            for read in ((self.process.stdout, self.out), (self.process.stderr, self.err))
+        ]
+        for reader in self._readers:
+            reader.start()
 
-    @staticmethod
-    def _read(stream, lines):
-        reader = threading.Thread(target=lambda: lines.extend(iter_into(stream, lines)), daemon=True)
-        reader.start()
-        return reader
+    def _read(self, stream, lines):
+        for line in stream:
+            with self._written:
+                lines.append(line)
+                self._written.notify_all()
+        with self._written:
+            self._streams -= 1
+            self._written.notify_all()
 
     def wait_for(self, text):
         """Wait until a line with this text has appeared on standard output."""
-        deadline = time.monotonic() + SECONDS
-        while not any(text in line for line in self.out):
-            assert time.monotonic() < deadline and self.process.poll() is None, (text, self.out, self.err)
-            time.sleep(0.02)
+        self.until(lambda: any(text in line for line in self.out), text)
+
+    def until(self, condition, what):
+        """Wait until a condition on what was written holds: looked at whenever something is."""
+        with self._written:
+            self._written.wait_for(lambda: condition() or self._streams == 0, SECONDS)
+            assert condition(), (what, self.out[-20:], self.err[-20:])
 
     def interrupt(self):
         """Press Ctrl-C."""
@@ -58,13 +71,6 @@ class Running:
         for reader in self._readers:
             reader.join(SECONDS)
         return code, "".join(self.out), "".join(self.err)
-
-
-def iter_into(stream, lines):
-    """Append lines as they come."""
-    for line in stream:
-        lines.append(line)
-    return []
 
 
 @pytest.fixture

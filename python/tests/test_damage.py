@@ -5,9 +5,9 @@ query goes on without it just as well.
 """
 
 import shutil
-import time
 
 import pytest
+import waiting
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
@@ -141,16 +141,8 @@ class World:
                 continue
             query = writer.start()
             query.processAllAvailable()
-            self.wait_for(until)
+            waiting.until(until)
             query.stop()
-
-    @staticmethod
-    def wait_for(condition):
-        """Wait until it holds."""
-        deadline = time.monotonic() + 30
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
 
     def restore(self):
         """Undo everything since the first run."""

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from waiting import until_gone
 
 RULE = "-" * 43
 
@@ -31,26 +32,11 @@ def _children(pid):
         return [int(child) for child in file.read().split()]
 
 
-def _is_running(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def _family(pid):
     found = []
     for child in _children(pid):
         found += [child, *_family(child)]
     return found
-
-
-def _wait_until_gone(pids):
-    deadline = time.monotonic() + 10
-    while left := [pid for pid in pids if _is_running(pid)]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.02)
 
 
 def test_the_word_count_prints_what_pyspark_prints(millstream, script, lines):
@@ -77,14 +63,16 @@ def test_ctrl_c_ends_the_waiting_program_and_all_it_has_started(millstream, scri
     assert time.monotonic() - began < 5
     assert code == -signal.SIGINT
     assert err.rstrip().endswith("KeyboardInterrupt") and "app.py" in err and "millstream/run.py" not in err
-    _wait_until_gone(family)
+    until_gone(family)
 
 
 def test_a_program_that_ends_without_stopping_leaves_nothing_behind(millstream, script, lines):
-    rest = "import time\nwhile True:\n    time.sleep(0.01)\n    if done: break\nprint('end')"
+    rest = "assert done.wait(60)\nprint('end')"
     text = WORD_COUNT.format(interval=0.2, port=lines("x"), rest=rest)
     text = text.replace(
-        "ssc.start()", "done = []\nlines.foreachRDD(lambda rdd: done.extend(rdd.collect()))\nssc.start()"
+        "ssc.start()",
+        "import threading\ndone = threading.Event()\n"
+        "lines.foreachRDD(lambda rdd: done.set() if rdd.collect() else None)\nssc.start()",
     )
     running = millstream("run", script(text))
     running.wait_for("('x', 1)")
@@ -93,7 +81,7 @@ def test_a_program_that_ends_without_stopping_leaves_nothing_behind(millstream, 
     assert (code, "Traceback" in err) == (0, False), err
     # A batch that was begun may print after the program.
     assert "end\n" in out
-    _wait_until_gone(family)
+    until_gone(family)
 
 
 SLOW = """
@@ -269,22 +257,17 @@ def test_what_was_counted_before_a_kill_is_counted_once_after_it(millstream, scr
     numbers = Numbers()
     app = script(STATEFUL.format(port=numbers.port))
     first = millstream("run", app)
-    deadline = time.monotonic() + 60
-    while _total(first) < 600:
-        assert time.monotonic() < deadline and first.process.poll() is None, (first.out[-3:], first.err[-20:])
-        time.sleep(0.02)
+    first.until(lambda: _total(first) >= 600, "a total of 600")
     family = _family(first.process.pid)
     os.kill(first.process.pid, signal.SIGKILL)
     # A process that waits for the disk ends only afterwards.
     first.process.wait(60)
-    _wait_until_gone(family)
+    until_gone(family)
     shown, sent = _total(first), numbers.sent
     numbers.limit = sent + 100
     second = millstream("run", app)
-    deadline = time.monotonic() + 60
-    while _total(second) < shown + 100 or numbers.sent < numbers.limit:
-        assert time.monotonic() < deadline and second.process.poll() is None, (_total(second), shown, second.err[-20:])
-        time.sleep(0.02)
+    # Totals go on being shown, so that what was sent is looked at again too.
+    second.until(lambda: _total(second) >= shown + 100 and numbers.sent >= numbers.limit, f"a total of {shown + 100}")
     totals = [int(line.split()[1]) for line in second.out if line.startswith("total ")]
     # What was shown is still contained, what came later is added, and nothing is there twice.
     assert shown + 100 <= max(totals) <= numbers.sent, (shown, totals[-3:], numbers.sent)

@@ -12,6 +12,7 @@ from collections import Counter
 from operator import add
 
 import pytest
+from waiting import until
 
 from millstream.context import SparkContext
 from millstream.errors import Py4JJavaError
@@ -30,13 +31,6 @@ def shared():
 def sc(shared):
     yield shared
     shared.setLocalProperty("spark.jobGroup.id", None)
-
-
-def until(condition, what):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 # ------------------------------------------------------------------------------------------------ placement and order

@@ -3,7 +3,8 @@
 import os
 import pathlib
 import signal
-import time
+
+from waiting import until, until_gone
 
 NAMES = """
 from pyspark import *
@@ -100,18 +101,8 @@ def test_workers_and_files_end_with_a_driver_that_is_killed(millstream, script):
     directory, *processes = running.out[0].split()
     assert pathlib.Path(directory).is_dir() and len(processes) == 3
     running.process.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while any(alive(int(process)) for process in processes) or os.path.exists(directory):
-        assert time.monotonic() < deadline, (processes, directory)
-        time.sleep(0.05)
-
-
-def alive(process):
-    """Whether a process runs (one that has ended but was not waited for does not)."""
-    try:
-        return pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    until_gone(map(int, processes))
+    until(lambda: not os.path.exists(directory), directory)
 
 
 def test_ctrl_c_ends_a_job(millstream, script):
