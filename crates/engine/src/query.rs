@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_formats::condition::{ExceptionClass, SparkError};
-use millstream_runtime::{History, Signal, Termination};
+use millstream_runtime::{History, Signal, Termination, Worker};
 use parking_lot::{Condvar, Mutex};
 use uuid::Uuid;
 
@@ -104,11 +104,20 @@ impl Shared {
 pub struct StreamingQuery {
     identity: QueryIdentity,
     shared: Arc<Shared>,
+    /// Its thread, until somebody has waited for it.
+    worker: Mutex<Option<Worker>>,
 }
 
 impl StreamingQuery {
     pub(crate) fn new(identity: QueryIdentity, shared: Arc<Shared>) -> Self {
-        Self { identity, shared }
+        Self { identity, shared, worker: Mutex::default() }
+    }
+
+    /// Runs the query on a thread of its own.
+    pub(crate) fn run(&self, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let name = self.name().map_or_else(|| self.run_id().to_string().chars().take(8).collect(), str::to_string);
+        *self.worker.lock() = Some(Worker::spawn(&format!("query {name}"), None, body)?);
+        Ok(())
     }
 
     /// Ids and name.
@@ -190,10 +199,15 @@ impl StreamingQuery {
         self.shared.signal.stop();
     }
 
-    /// Stops the query and waits until it has ended; the batch in work is given up. Its failure is not reported here.
+    /// Stops the query and waits until it has ended, listeners have been told, and its thread is gone; the batch in work is given up.
+    /// Its failure is not reported here.
     pub fn stop(&self) {
         self.request_stop();
         self.shared.termination.wait_for_end(None);
+        let worker = self.worker.lock().take();
+        if let Some(Err(panic)) = worker.filter(|worker| !worker.is_current()).map(Worker::join) {
+            tracing::error!(query = %self.identity.id, panic, "the thread of a query panicked");
+        }
     }
 }
 

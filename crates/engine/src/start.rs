@@ -27,15 +27,13 @@ pub fn start(definition: QueryDefinition, manager: &Arc<QueryManager>) -> Result
     }
     manager.add(&query)?;
     let (thread_query, thread_manager) = (Arc::clone(&query), Arc::clone(manager));
-    let name = format!("query {}", identity.name.as_deref().unwrap_or(&identity.run_id.to_string()[..8]));
-    let spawned = std::thread::Builder::new().name(name).spawn(move || {
+    let started = query.run(move || {
         let failure = run_to_end(definition, &identity, &shared, &thread_manager);
         thread_manager.ended(&thread_query, || shared.finish(failure));
     });
-    match spawned {
-        Ok(_) => Ok(query),
+    match started {
+        Ok(()) => Ok(query),
         Err(error) => {
-            query.request_stop();
             manager.forget(&query);
             Err(SparkError::plain(ExceptionClass::Spark, format!("Cannot start a thread for the query: {error}")))
         }
