@@ -66,7 +66,8 @@ class PythonException(_Captured, captured.PythonException):
     __module__ = captured.__name__
 
     def __str__(self) -> str:
-        message, _, trace = self._desc.removeprefix("[PYTHON_EXCEPTION] ").partition(": ")
+        text = self._desc.removeprefix("[PYTHON_EXCEPTION] ").removesuffix("SQLSTATE: 38000")
+        message, _, trace = text.partition(": ")
         return f"{message}:\n{trace.strip()}"
 
 

@@ -336,9 +336,10 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         """Return the elements of several RDDs, one after another."""
         first = rdds[0]
         self._live_for("union")
-        alike = all(rdd._jrdd_deserializer == first._jrdd_deserializer for rdd in rdds)
-        node = lineage.Union(self._number(), [rdd._node for rdd in rdds])
-        return RDD(node, self, first._jrdd_deserializer if alike else self._batchSize)
+        if any(rdd._jrdd_deserializer != first._jrdd_deserializer for rdd in rdds):
+            rdds = [rdd._reserialized(self._batchSize) for rdd in rdds]
+        nodes = [rdd._node for rdd in rdds]
+        return RDD(lineage.Union(self._number(), nodes), self, rdds[0]._jrdd_deserializer)
 
     def _from_text_blocks(self, blocks_of_lines: Sequence[Any], use_unicode: bool = True) -> RDD[str]:
         """Return the lines of blocks of bytes, each of which holds whole lines: one partition per block.

@@ -136,7 +136,7 @@ def called_by(call: str, failure: JavaException) -> Exception:
 
 def task_failure(trace: str) -> Exception:
     """Return the error of a job one of whose tasks raised; the text is the traceback of the worker."""
-    message = f"[PYTHON_EXCEPTION] An exception was thrown from the Python worker: {trace}"
+    message = f"[PYTHON_EXCEPTION] An exception was thrown from the Python worker: {trace} SQLSTATE: 38000"
     return java_error("org.apache.spark.api.python.PythonException", message, COLLECT)
 
 

@@ -27,6 +27,17 @@ class ThreadProperties:
 
     def _begin_properties(self) -> None:
         self._thread = _OfThread()
+        self._of_batches: dict[str, str] = {}
+        """Properties that jobs of streams have: those of the thread that has started the stream."""
+
+    def _begin_stream(self) -> None:
+        """Take the properties of this thread for the batches of a stream; a job group is left out."""
+        kept = {k: v for k, v in self._thread.properties.items() if k not in (GROUP, DESCRIPTION)}
+        self._of_batches = {**kept, INTERRUPT: "false"} if kept else {}
+
+    def _begin_batch(self) -> None:
+        """Give this thread, which runs a batch, the properties of its stream."""
+        self._thread.properties = dict(self._of_batches)
 
     def _job_properties(self) -> tuple[dict[str, str], frozenset[str]]:
         return dict(self._thread.properties), self._thread.tags

@@ -31,6 +31,8 @@ class Node:
     """How one RDD comes about."""
 
     name = "RDD"
+    site: str | None = None
+    """Which method the program called where, if that is known to matter: ``collect at program.py:7``."""
 
     def __init__(self, number: int, parents: Sequence[Node] = (), partitioner: Any = None) -> None:
         self.id = number
@@ -441,33 +443,6 @@ def ancestors(node: Node) -> Iterator[Node]:
             stack.extend(current.parents)
 
 
-def debug_string(node: Node) -> str:
-    """Show the lineage, a line for each RDD, indented at each shuffle."""
-    lines: list[str] = []
-    _debug_lines(node, "", lines)
-    return "\n".join(lines)
-
-
-def _debug_lines(node: Node, indent: str, lines: list[str]) -> None:
-    count = f"({node.count()})"
-    first = True
-    stack: list[Node] = [node]
-    while stack:
-        current = stack.pop()
-        name = f"{current.given_name} " if current.given_name else ""
-        lead = indent + (f"{count} " if first else " |  ")
-        kept = f" [{current.level}]" if current.level is not None else ""
-        lines.append(f"{lead}{name}{current.name}[{current.id}]{kept}")
-        if current.checkpoint is not None:
-            lines.append(f"{indent} |  ReliableCheckpointRDD[{current.id}]")
-        first = False
-        if isinstance(current, Shuffled):
-            for parent in current.parents:
-                _debug_lines(parent, indent + " +-", lines)
-        else:
-            stack.extend(reversed(current.parents))
-
-
 # ------------------------------------------------------------------------------------------------ files
 
 
@@ -487,7 +462,7 @@ def whole_files(number: int, paths: str, least: int, decode: bool | None) -> Lat
         cost = inputs.OPEN_COST_BYTES if decode is None else 0
         return [("files", group, decode) for group in inputs.whole_files(paths, least, cost)]
 
-    return Late(number, f"{paths} WholeTextFileRDD", describe)
+    return Late(number, f"{paths} {'BinaryFileRDD' if decode is None else 'WholeTextFileRDD'}", describe)
 
 
 def record_files(number: int, paths: str, record_bytes: int) -> Late:
@@ -496,7 +471,7 @@ def record_files(number: int, paths: str, record_bytes: int) -> Late:
     def describe() -> list[Description]:
         return [("records", piece, record_bytes) for piece in inputs.record_pieces(paths, record_bytes)]
 
-    return Late(number, f"{paths} BinaryFileRDD", describe)
+    return Late(number, f"{paths} NewHadoopRDD", describe)
 
 
 def pickle_files(number: int, paths: str) -> Late:
@@ -505,7 +480,7 @@ def pickle_files(number: int, paths: str) -> Late:
     def describe() -> list[Description]:
         return [("pickled", file) for file in inputs.list_files(paths)]
 
-    return Late(number, f"{paths} HadoopRDD", describe)
+    return Late(number, f"{paths} ObjectRDD", describe)
 
 
 def part_name(partition: int) -> str:

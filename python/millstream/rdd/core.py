@@ -19,6 +19,7 @@ from millstream.broadcast import collecting
 from millstream.jobs.lineage import Functions, Node, Pipelined
 from millstream.jobs.operators import Operator
 from millstream.rdd.actions import Actions
+from millstream.rdd.describing import call_site, one_line
 from millstream.rdd.keyed import Keyed
 from millstream.rdd.numbers import Numbers
 from millstream.rdd.output import Output
@@ -66,9 +67,7 @@ class RDD(Transformations, Keyed, Partitions, Actions, Numbers, Output, Persiste
         return self.ctx
 
     def __repr__(self) -> str:
-        node = self._node
-        name = f"{node.given_name} " if node.given_name else ""
-        return f"{name}{node.name}[{node.id}] at RDD"
+        return one_line(self._node)
 
     def __getnewargs__(self) -> NoReturn:
         raise PySparkRuntimeError(errorClass="RDD_TRANSFORM_ONLY_VALID_ON_DRIVER", messageParameters={})
@@ -154,6 +153,7 @@ class PipelinedRDD(RDD[T_co]):
             self._node_value = Pipelined(
                 self.ctx._number(), self._source, functions, self.preservesPartitioning, self.is_barrier
             )
+            self._node_value.site = call_site()
         return self._node_value
 
     def getNumPartitions(self) -> int:

@@ -10,6 +10,7 @@ from millstream import errors
 from millstream.jobs import lineage
 from millstream.jobs.spill import in_order
 from millstream.jobs.xor_shift import first_int
+from millstream.rdd.describing import call_site
 from millstream.rdd.partitioner import Partitioner, portable_hash
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Partitions:
             self.ctx._number(3 if partitioner is None else 4), keyed._source, functions, max(count, 0), partitioner
         )
         node.map_barrier = keyed.is_barrier
+        node.site = call_site()
         return RDD(node, self.ctx, -1)
 
     def repartition(self, numPartitions: int) -> RDD[Any]:
@@ -82,9 +84,7 @@ class Partitions:
         dealt = RDD(lineage.Dealt(self.ctx._number(), self._node, batch), self.ctx, 1)
         numbered = dealt._piped(("withIndex", _Deal(numPartitions)))
         moved = numbered._shuffled(numPartitions, _itself, None)
-        elements = moved._piped(("flatMap", _batch))
-        elements._jrdd_deserializer = batch
-        return elements
+        return RDD(moved._piped(("flatMap", _batch))._node, self.ctx, batch)
 
     def repartitionAndSortWithinPartitions(
         self,

@@ -14,6 +14,7 @@ from pyspark.storagelevel import StorageLevel
 from millstream import errors
 from millstream.jobs import blocks, inputs, lineage
 from millstream.jobs.lineage import Node, Pipelined, Source, part_files
+from millstream.rdd.describing import debug_string
 
 if TYPE_CHECKING:
     from millstream.rdd.core import RDD
@@ -81,7 +82,7 @@ class Persistence:
 
     def toDebugString(self) -> bytes | None:
         """Describe the RDD and what it comes from."""
-        return lineage.debug_string(self._node).encode("utf-8") or None
+        return debug_string(self._node).encode("utf-8") or None
 
     # -------------------------------------------------------------------------------------------- checkpoints
 

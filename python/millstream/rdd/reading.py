@@ -39,7 +39,7 @@ class Reading:
     def binaryFiles(self, path: str, minPartitions: int | None = None) -> RDD[Any]:
         """Return a pair of name and bytes for each file."""
         least = max(minPartitions or self.defaultMinPartitions, self.defaultParallelism)
-        return RDD(lineage.whole_files(self._number(2), path, least, None), self, "pair")
+        return RDD(lineage.whole_files(self._number(), path, least, None), self, "pair")
 
     def binaryRecords(self, path: str, recordLength: int) -> RDD[bytes]:
         """Return the records of files whose records all have this many bytes."""

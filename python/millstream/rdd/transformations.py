@@ -102,9 +102,11 @@ class Transformations:
         """Give the elements of this RDD, then those of another; those that are in both twice."""
         from millstream.rdd.core import RDD
 
-        alike = self._jrdd_deserializer == other._jrdd_deserializer
-        node = lineage.Union(self.ctx._number(), [self._node, other._node])
-        rdd: RDD[Any] = RDD(node, self.ctx, self._jrdd_deserializer if alike else self.ctx._batchSize)
+        one: Any = self
+        if one._jrdd_deserializer != other._jrdd_deserializer:
+            one, other = one._reserialized(self.ctx._batchSize), other._reserialized(self.ctx._batchSize)  # type: ignore[attr-defined]
+        nodes = [one._node, other._node]
+        rdd: RDD[Any] = RDD(lineage.Union(self.ctx._number(), nodes), self.ctx, one._jrdd_deserializer)
         if self.partitioner == other.partitioner and self.getNumPartitions() == rdd.getNumPartitions():
             rdd.partitioner = self.partitioner
         return rdd

@@ -150,6 +150,7 @@ class StreamingContext:
                 # As in Spark states need no checkpoints if the SparkContext knows a directory for those of RDDs.
                 if self._checkpoint_directory is None and self._sc._checkpoint_directory is not None:
                     self._graph.save_datasets_to(self._sc._checkpoint_directory)
+                self._sc._begin_stream()
                 try:
                     self._graph.validate()
                     if self._checkpoint_directory is not None:

@@ -7,7 +7,6 @@ composed of them here, of the same RDD operations as in PySpark, so that partiti
 from __future__ import annotations
 
 import operator
-import os
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -34,6 +33,8 @@ V = TypeVar("V")
 S = TypeVar("S")
 
 RULE = "-" * 43
+_OUTPUT = "callForeachRDD at NativeMethodAccessorImpl.java:0"
+"""Name that every output operation of PySpark has; its description says where the program has declared it."""
 
 
 class DStream(Generic[T_co]):
@@ -236,9 +237,8 @@ class DStream(Generic[T_co]):
         if func.__code__.co_argcount == 1:
             func = _without_time(func)
         line = calling_line()
-        name = f"foreachRDD at {line.rpartition(os.sep)[2]}"
         with raised_by("z:org.apache.spark.streaming.api.python.PythonDStream.callForeachRDD"):
-            self._ssc._program.call("for_each", self._node, BatchFunction(func), name, line)
+            self._ssc._program.call("for_each", self._node, BatchFunction(func), _OUTPUT, line)
 
     def pprint(self, num: int = 10) -> None:
         """Print the first elements of each batch under a header with its time.

@@ -42,6 +42,8 @@ class BatchFunction:
         for rdd in rdds:
             if isinstance(rdd, LostState):
                 rdd.fail()
+            if rdd is not None:
+                rdd.ctx._begin_batch()
         try:
             result = self._func(batch_time(milliseconds), *rdds)
             if not result:
