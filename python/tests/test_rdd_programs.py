@@ -54,7 +54,7 @@ print(rdd.toDF(["k", "n"]).filter("n > 1").collect(), rdd.toDF().columns)
 frame = spark.createDataFrame(rdd.map(lambda x: Row(word=x[0], n=x[1])), "word string, n int")
 print(frame.dtypes, frame.rdd.map(lambda r: r.word + str(r["n"])).collect())
 try:
-    spark.createDataFrame(rdd, "k int, n int")
+    spark.createDataFrame(sc.parallelize([("a", 1)], 1), "k int, n int")
 except PythonException as error:
     print(str(error).splitlines()[-1].rpartition("] ")[2])
 spark.stop()
