@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from pyspark import SparkConf
+from pyspark import BarrierTaskContext, SparkConf
 
 from millstream.context import SparkContext
 from millstream.errors import Py4JJavaError
@@ -262,3 +262,25 @@ def test_what_workers_print_is_seen_on_standard_error(millstream, script):
     code, out, err = millstream("run", script(PRINTING)).finish()
     assert (code, out) == (0, "driver [7]\ndriver [8] 1\n"), err
     assert "out 7\n" in err and "err 7\n" in err
+
+
+def test_a_barrier_task_that_ends_does_not_leave_the_others_waiting(sc):
+    def ends(_, elements):
+        context = BarrierTaskContext.get()
+        if context.partitionId() == 1:
+            os._exit(9)
+        context.barrier()
+        return elements
+
+    def ends_after_the_barrier(_, elements):
+        context = BarrierTaskContext.get()
+        context.barrier()
+        if context.partitionId() == 0:
+            os._exit(9)
+        context.barrier()
+        return elements
+
+    for function in (ends, ends_after_the_barrier):
+        rdd = sc.parallelize(range(2), 2).barrier().mapPartitionsWithIndex(function)
+        fails(rdd.collect, "with exit code 9")
+    assert sc.parallelize(range(4), 2).barrier().mapPartitions(list).collect() == [0, 1, 2, 3]

@@ -22,7 +22,7 @@ from millstream.jobs.spill import CombinedByKey, GroupedByKey, groups_taken
 
 Operator = tuple[Any, ...]
 
-ELEMENT_WISE = ("map", "filter", "flatMap", "mapValues", "flatMapValues", "item", "pair", "tag")
+ELEMENT_WISE = ("map", "filter", "flatMap", "mapValues", "flatMapValues", "item", "pair", "tag", "tagValue")
 MOST_IN_A_LOOP = 12
 """Python refuses code that is nested too deeply."""
 
@@ -136,6 +136,8 @@ def _step(text: _Text, i: int, operator: Operator, target: str) -> tuple[str, in
         return f"{target} = x[{text.name(name, function)}]", 0
     if kind == "pair":
         return text.assignment("y", name, function, "x") + f"\n{target} = y, x", 0
+    if kind == "tagValue":
+        return f"{target} = x[0], ({text.name(name, function)}, x[1])", 0
     return f"{target} = x, None", 0
 
 

@@ -7,9 +7,9 @@ combine, a count, a partitioning) become one loop (:mod:`~millstream.jobs.loops`
 A ``StopIteration`` of a function of the program fails the task: it must not end a loop as if the input had ended.
 
 Element-wise: ``map f``, ``filter f``, ``flatMap f``, ``mapValues f``, ``flatMapValues f``, ``item i``, ``pair f``
-(``(f(x), x)``), ``tag`` (``(x, None)``). Ending a run: ``combine create merge``, ``reduceByKey merge``, ``group``,
-``mergeCombiners merge``, ``mergeGroups``, ``count``, ``foreach f``, ``partition function n``. Between runs:
-``mapPartitions f``, ``withIndex f``.
+(``(f(x), x)``), ``tag`` (``(x, None)``), ``tagValue n`` (``(k, (n, v))``). Ending a run: ``combine create merge``,
+``reduceByKey merge``, ``group``, ``mergeCombiners merge``, ``mergeGroups``, ``count``, ``foreach f``,
+``partition function n``. Between runs: ``mapPartitions f``, ``withIndex f``.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ class Keyed:
 
 
 def _cogroup(rdds: list[Any], partitions: int | None) -> RDD[Any]:
-    tagged = [rdd.mapValues(_Tag(number)) for number, rdd in enumerate(rdds)]
+    tagged = [_tagged(rdd, number) for number, rdd in enumerate(rdds)]
     union = tagged[0]
     for rdd in tagged[1:]:
         union = union.union(rdd)
@@ -191,18 +191,13 @@ def _cogroup(rdds: list[Any], partitions: int | None) -> RDD[Any]:
 
 
 def _join(one: Any, other: Any, partitions: int | None, keep_left: bool, keep_right: bool) -> RDD[Any]:
-    both = one.mapValues(_Tag(0)).union(other.mapValues(_Tag(1)))
+    both = _tagged(one, 0).union(_tagged(other, 1))
     return both.groupByKey(partitions).flatMapValues(_Pairs(keep_left, keep_right))
 
 
-class _Tag:
-    """Marks a value with the number of its RDD."""
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    def __call__(self, value: Any) -> tuple[int, Any]:
-        return self._number, value
+def _tagged(rdd: Any, number: int) -> RDD[Any]:
+    """Mark each value with the number of its RDD."""
+    return rdd._piped(("tagValue", number), preserves=True)  # type: ignore[no-any-return]
 
 
 def _by_number(tagged: Any, count: int) -> list[Any]:
