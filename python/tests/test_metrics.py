@@ -4,10 +4,10 @@ import re
 import signal
 import socket
 import subprocess
-import time
 import urllib.request
 
 from conftest import SECONDS
+from waiting import until
 
 PROGRAM = """
 import sys
@@ -40,13 +40,9 @@ sys.stdin.readline()
 
 def metrics_url(running):
     """Where the command says that it serves metrics, once it has said so."""
-    deadline = time.monotonic() + SECONDS
-    while True:
-        found = re.search(r"millstream: metrics on (http://127\.0\.0\.1:\d+/metrics)", "".join(running.err))
-        if found:
-            return found[1]
-        assert time.monotonic() < deadline and running.process.poll() is None, (running.out, running.err)
-        time.sleep(0.02)
+    said = re.compile(r"millstream: metrics on (http://127\.0\.0\.1:\d+/metrics)")
+    running.until(lambda: said.search("".join(running.err)), "where metrics are served")
+    return said.search("".join(running.err))[1]
 
 
 def scrape(url):
@@ -90,7 +86,9 @@ def check_both(running):
     assert one(figures, "millstream_dstream_total_delay_seconds") >= 0
     press_enter(running)
     running.wait_for("stopped")
-    assert scrape(url) == {}
+    left = scrape(url)
+    assert one(left, "millstream_query_terminations_total", result="stopped") == 1
+    assert not [name for name in left if "counts" in name or "dstream" in name]
     press_enter(running)
     assert running.finish()[0] == 0
 
@@ -146,9 +144,7 @@ def test_a_terminated_program_stops_gracefully_if_it_is_set(millstream, script, 
     )
     running = millstream("run", "--metrics-port", "0", app)
     url = metrics_url(running)
-    deadline = time.monotonic() + SECONDS
-    while not any(held(scrape(url), len("received\n"))):
-        assert time.monotonic() < deadline and running.process.poll() is None, (running.out, running.err)
+    until(lambda: any(held(scrape(url), len("received\n"))), "the line is received")
     running.process.send_signal(signal.SIGTERM)
     code, out, _ = running.finish()
     assert code == 128 + signal.SIGTERM

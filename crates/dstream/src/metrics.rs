@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use millstream_runtime::metrics::{Counter, Gauge, Group, Histogram, Metric};
+use millstream_runtime::metrics::{BATCH_SECONDS, Counter, Gauge, Group, Histogram, Metric};
 use millstream_runtime::{Registry, Time};
 use parking_lot::Mutex;
 
@@ -82,9 +82,6 @@ const RATE_LIMIT: Metric = Metric::new(
     "Records that the receiver may store in a second, if there is a limit.",
 );
 
-/// Ends of the ranges of durations, s: from a batch of a few records to one that holds up everything.
-const DURATION_BOUNDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
-
 /// Tells contexts of one process apart.
 static CONTEXTS: AtomicU64 = AtomicU64::new(0);
 
@@ -151,7 +148,7 @@ impl StreamMetrics {
             scheduling: group.gauge(SCHEDULING, &[]),
             processing: group.gauge(PROCESSING, &[]),
             total: group.gauge(TOTAL, &[]),
-            duration: group.histogram(DURATION, &[], DURATION_BOUNDS),
+            duration: group.histogram(DURATION, &[], BATCH_SECONDS),
             completed_times: Times::new(&group, COMPLETED_TIMES),
             received_times: Times::new(&group, RECEIVED_TIMES),
             received_records: group.gauge(RECEIVED_RECORDS, &[]),

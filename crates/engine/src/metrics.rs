@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use millstream_operators::stream_plan::OperatorProgress;
 use millstream_runtime::Registry;
-use millstream_runtime::metrics::{Counter, Gauge, Group, Histogram, Metric};
+use millstream_runtime::metrics::{BATCH_SECONDS, Counter, Gauge, Group, Histogram, Metric};
 
 use crate::progress::{Progress, SourceProgress, per_second};
 use crate::query::QueryIdentity;
@@ -40,8 +40,14 @@ const STATE_REMOVED: Metric =
 const LATE_ROWS: Metric =
     Metric::new("millstream_query_rows_dropped_by_watermark_total", "Rows that came too late for the operator.");
 
-/// Ends of the ranges of durations, s: from a batch of a few rows to one that holds up everything.
-const DURATION_BOUNDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+const TERMINATIONS: Metric =
+    Metric::new("millstream_query_terminations_total", "Queries of the process that have ended, by how they did.");
+
+/// Counts the end of a query, which is to be seen when its own figures are gone.
+pub(crate) fn count_end(registry: &Registry, failed: bool) {
+    let result = if failed { "failed" } else { "stopped" };
+    registry.counter(TERMINATIONS, &[("result", result)]).add(1);
+}
 
 /// All phases that a batch reports.
 const PHASES: [&str; 6] = ["latestOffset", "walCommit", "getBatch", "queryPlanning", "addBatch", "commitOffsets"];
@@ -81,7 +87,7 @@ impl QueryMetrics {
             batch_id: group.gauge(BATCH_ID, &[]),
             batches: group.counter(BATCHES, &[]),
             batch_time: group.gauge(BATCH_TIME, &[]),
-            duration: group.histogram(DURATION, &[], DURATION_BOUNDS),
+            duration: group.histogram(DURATION, &[], BATCH_SECONDS),
             latency: group.gauge(LATENCY, &[]),
             phases: PHASES.iter().map(|phase| (*phase, group.gauge(PHASE, &[("phase", phase)]))).collect(),
             input_rate: group.gauge(INPUT_RATE, &[]),

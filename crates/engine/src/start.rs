@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::definition::QueryDefinition;
 use crate::manager::QueryManager;
+use crate::metrics::count_end;
 use crate::micro_batch::Execution;
 use crate::query::{QueryIdentity, Shared, StreamingQuery, stream_failed};
 
@@ -27,8 +28,10 @@ pub fn start(definition: QueryDefinition, manager: &Arc<QueryManager>) -> Result
     }
     manager.add(&query)?;
     let (thread_query, thread_manager) = (Arc::clone(&query), Arc::clone(manager));
+    let metrics = definition.metrics.clone();
     let started = query.run(move || {
         let failure = run_to_end(definition, &identity, &shared, &thread_manager);
+        count_end(&metrics, failure.is_some());
         thread_manager.ended(&thread_query, || shared.finish(failure));
     });
     match started {

@@ -16,7 +16,7 @@ use millstream_plan::resolved::{StreamOrigin, StreamTable};
 use millstream_runtime::{Clock, ManualClock, Registry, Time};
 use parking_lot::Mutex;
 
-use crate::{QueryDefinition, QueryManager, QuerySettings, StreamingQuery, Trigger, start};
+use crate::{QueryDefinition, QueryEvent, QueryManager, QuerySettings, StreamingQuery, Trigger, start};
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("value", DataType::Int64, true)]))
@@ -450,5 +450,26 @@ fn the_figures_of_a_query_add_up_over_its_batches_and_go_with_it() {
     }
     assert!(text.contains(&format!("millstream_query_phase_seconds{{{labels},phase=\"addBatch\"}}")), "{text}");
     query.stop();
-    assert_eq!(world.metrics.text(), "");
+    let left = world.metrics.text();
+    assert!(!left.contains("numbers") && left.contains("terminations_total{result=\"stopped\"} 1\n"), "{left}");
+}
+
+#[test]
+fn a_query_without_data_says_so_once_in_its_interval() {
+    let clock = ManualClock::new(Time::from_ms(0));
+    let world = World { clock: Clock::Manual(Arc::clone(&clock)), ..World::new() };
+    let mut events = world.manager.subscribe();
+    let query = world.start(Trigger::ProcessingTime(Duration::from_secs(4)));
+    for n in 1..=6 {
+        assert!(clock.await_waiter(Time::from_ms(n * 4000), Duration::from_secs(20)));
+        clock.advance_to(Time::from_ms(n * 4000));
+    }
+    query.stop();
+    let mut idle = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let QueryEvent::Idle(_, ms) = event {
+            idle.push(ms);
+        }
+    }
+    assert_eq!(idle.first_chunk(), Some(&[0, 12_000]), "of triggers at 0, 4, 8, 12, … s those that are 10 s apart");
 }

@@ -35,6 +35,9 @@ impl Metric {
     }
 }
 
+/// Ends of the ranges of durations of batches, s: from a batch of a few rows to one that holds up everything.
+pub const BATCH_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+
 /// All figures of a process, or of a test. Clones are the same registry.
 #[derive(Clone, Default)]
 pub struct Registry(Arc<Mutex<Groups>>);
@@ -43,6 +46,8 @@ pub struct Registry(Arc<Mutex<Groups>>);
 struct Groups {
     next: u64,
     groups: Vec<(u64, Arc<Samples>)>,
+    /// Those that belong to no group.
+    lasting: Arc<Samples>,
 }
 
 /// Figures of one stream.
@@ -74,11 +79,29 @@ impl Registry {
         Group { registry: self.clone(), number, labels: label_text("", labels), samples }
     }
 
+    /// A counter that stays: the same one each time it is asked for. For what is to be seen after its stream has ended.
+    pub fn counter(&self, metric: Metric, labels: &[(&str, &str)]) -> Counter {
+        let labels = label_text("", labels);
+        let lasting = Arc::clone(&self.0.lock().lasting);
+        let mut list = lasting.list.lock();
+        let same = list.iter().find(|sample| sample.metric.name == metric.name && sample.labels == labels);
+        if let Some(Sample { value: Value::Counter(counter), .. }) = same {
+            return counter.clone();
+        }
+        let counter = Counter::default();
+        list.push(Sample { metric, labels, value: Value::Counter(counter.clone()) });
+        counter
+    }
+
     /// All figures in Prometheus' text format, version 0.0.4.
     pub fn text(&self) -> String {
         // Only the list is copied under the lock: figures that are asked for may take a lock of their stream, which may be starting or
         // ending a group at this moment.
-        let groups: Vec<Arc<Samples>> = self.0.lock().groups.iter().map(|(_, samples)| Arc::clone(samples)).collect();
+        let groups: Vec<Arc<Samples>> = {
+            let groups = self.0.lock();
+            let of_groups = groups.groups.iter().map(|(_, samples)| samples);
+            of_groups.chain([&groups.lasting]).map(Arc::clone).collect()
+        };
         let mut families = Families::default();
         for samples in groups {
             for sample in samples.list.lock().iter() {
@@ -174,6 +197,19 @@ mod tests {
         );
         drop(second);
         assert_eq!(registry.text(), "");
+    }
+
+    #[test]
+    fn a_counter_without_a_group_stays_and_is_one_for_all() {
+        let registry = Registry::default();
+        registry.counter(ROWS, &[("result", "failed")]).add(1);
+        registry.counter(ROWS, &[("result", "failed")]).add(1);
+        registry.counter(ROWS, &[("result", "stopped")]).add(1);
+        assert!(
+            registry.text().ends_with("rows_total{result=\"failed\"} 2\nrows_total{result=\"stopped\"} 1\n"),
+            "{}",
+            registry.text()
+        );
     }
 
     #[test]
