@@ -31,7 +31,7 @@ pub(crate) use self::tracker::{BlockCodec, Tracker, WriteAhead};
 pub use millstream_intake::Lines;
 
 /// Bytes that a receiver may be ahead of the batches, unless `spark.millstream.receiver.bufferBytes` says otherwise.
-pub(crate) const HELD_BYTES_MAX: usize = 256 << 20;
+pub(crate) const HELD_BYTES_MAX: usize = 512 << 20;
 /// A block is closed at this size even before its interval is over, so that fast streams are cut finely enough for all cores.
 pub(crate) const BLOCK_BYTES_MAX: usize = 4 << 20;
 

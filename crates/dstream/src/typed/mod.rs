@@ -3,6 +3,7 @@
 mod codec;
 mod context;
 mod engine;
+mod grouped;
 mod keyed;
 mod parallel;
 mod rdd;

@@ -7,8 +7,8 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 
+use super::grouped::{Grouped, Waiting};
 use super::parallel::{self, NEXT};
 use super::rdd::{Data, Once, Rdd};
 use crate::StreamError;
@@ -34,66 +34,6 @@ pub(crate) fn partition_of(hash: u64, partitions: usize) -> usize {
     ((((hash >> 16) & 0xFFFF_FFFF) * partitions as u64) >> 32) as usize
 }
 
-/// Values by key, in the order in which keys first came.
-pub(crate) struct Grouped<K, C> {
-    index: HashTable<u32>,
-    entries: Vec<Entry<K, C>>,
-}
-
-struct Entry<K, C> {
-    key: K,
-    /// Always there, but for the moment in which it is combined.
-    value: Option<C>,
-}
-
-impl<K: Hash + Eq, C> Grouped<K, C> {
-    pub fn new() -> Self {
-        Grouped { index: HashTable::new(), entries: Vec::new() }
-    }
-
-    /// Number of keys.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Adds a value, by `create` if the key is new and by `merge` if it is not.
-    #[inline]
-    pub fn add<V>(&mut self, hash: u64, key: K, value: V, create: impl FnOnce(V) -> C, merge: impl FnOnce(C, V) -> C) {
-        let Grouped { index, entries } = self;
-        let same = |at: &u32| entries.get(*at as usize).is_some_and(|entry| entry.key == key);
-        if let Some(at) = index.find(hash, same) {
-            if let Some(entry) = entries.get_mut(*at as usize) {
-                entry.value = Some(match entry.value.take() {
-                    Some(before) => merge(before, value),
-                    None => create(value),
-                });
-            }
-            return;
-        }
-        // Four thousand million keys in a partition are more than memory holds.
-        let at = entries.len() as u32;
-        entries.push(Entry { key, value: Some(create(value)) });
-        index.insert_unique(hash, at, |at| entries.get(*at as usize).map_or(0, |entry| self::hash(&entry.key)));
-    }
-
-    /// Takes the value of a key out; the key stays, without value.
-    pub fn take(&mut self, hash: u64, key: &K) -> Option<C> {
-        let entries = &mut self.entries;
-        let same = |at: &u32| entries.get(*at as usize).is_some_and(|entry| entry.key == *key);
-        let at = *self.index.find(hash, same)?;
-        entries.get_mut(at as usize)?.value.take()
-    }
-
-    /// Keys with their values and hashes, in order; without those whose value was taken.
-    pub fn into_entries(self) -> impl Iterator<Item = (u64, K, C)> {
-        self.entries.into_iter().filter_map(|entry| Some((hash(&entry.key), entry.key, entry.value?)))
-    }
-
-    pub fn into_pairs(self) -> Vec<(K, C)> {
-        self.entries.into_iter().filter_map(|entry| Some((entry.key, entry.value?))).collect()
-    }
-}
-
 /// How values of a key are combined.
 pub(crate) struct Combine<V, C> {
     pub create: Arc<dyn Fn(V) -> C + Send + Sync>,
@@ -115,26 +55,31 @@ impl<V, C> Clone for Combine<V, C> {
 const RUNS_PER_CORE: usize = 4;
 
 /// Reads all pairs and gives, for each partition after the shuffle, what each run of partitions before it has for it, in order.
+///
+/// `add` is given many pairs at once and takes them all.
 fn scatter<K: Key, V: Data, S: Send>(
     rdd: &Rdd<(K, V)>,
     partitions: usize,
     new: impl Fn() -> S + Sync,
-    add: impl Fn(&mut S, u64, K, V) + Sync,
+    add: impl Fn(&mut S, &mut Waiting<K, V>) + Sync,
 ) -> Result<Vec<Vec<S>>, StreamError> {
     rdd.prepare()?;
     let runs = parallel::runs(rdd.partitions(), parallel::cores() * RUNS_PER_CORE);
     let scattered = parallel::run(runs.len(), |run| {
-        let mut parts: Vec<S> = (0..partitions).map(|_| new()).collect();
+        let mut parts: Vec<(S, Waiting<K, V>)> = (0..partitions).map(|_| (new(), Waiting::new())).collect();
         for partition in runs.get(run).cloned().into_iter().flatten() {
             let _complete = rdd.run(partition, &mut |(key, value)| {
                 let hash = hash(&key);
-                if let Some(part) = parts.get_mut(partition_of(hash, partitions)) {
-                    add(part, hash, key, value);
+                if let Some((part, waiting)) = parts.get_mut(partition_of(hash, partitions))
+                    && waiting.push(hash, key, value)
+                {
+                    add(part, waiting);
                 }
                 NEXT
             })?;
         }
-        Ok(parts)
+        parts.iter_mut().for_each(|(part, waiting)| add(part, waiting));
+        Ok(parts.into_iter().map(|(part, _)| part).collect::<Vec<S>>())
     })?;
     let mut gathered: Vec<Vec<S>> = (0..partitions).map(|_| Vec::with_capacity(scattered.len())).collect();
     for parts in scattered {
@@ -162,8 +107,8 @@ impl<K: Key, V: Data> Rdd<(K, V)> {
         let parent = self.clone();
         let partitions = partitions.max(1);
         Rdd::new(Once::new(partitions, Some(partitions), move || {
-            let groups = scatter(&parent, partitions, Grouped::new, |group, hash, key, value| {
-                group.add(hash, key, value, |v| (functions.create)(v), |c, v| (functions.merge_value)(c, v));
+            let groups = scatter(&parent, partitions, Grouped::new, |group, waiting| {
+                group.add_all(waiting, |v| (functions.create)(v), |c, v| (functions.merge_value)(c, v));
             })?;
             consume(groups, |groups| {
                 let mut groups = groups.into_iter();
@@ -181,8 +126,8 @@ impl<K: Key, V: Data> Rdd<(K, V)> {
         let parent = self.clone();
         let partitions = partitions.max(1);
         Rdd::new(Once::new(partitions, Some(partitions), move || {
-            let groups = scatter(&parent, partitions, Grouped::new, |group: &mut Grouped<K, V>, hash, key, value| {
-                group.add(hash, key, value, |v| v, &function);
+            let groups = scatter(&parent, partitions, Grouped::new, |group: &mut Grouped<K, V>, waiting| {
+                group.add_all(waiting, |v| v, &function);
             })?;
             consume(groups, |groups| {
                 let mut groups = groups.into_iter();
@@ -219,7 +164,9 @@ impl<K: Key, V: Data> Rdd<(K, V)> {
         }
         let parent = self.clone();
         Rdd::new(Once::new(partitions, Some(partitions), move || {
-            let parts = scatter(&parent, partitions, Vec::new, |part, _, key, value| part.push((key, value)))?;
+            let parts = scatter(&parent, partitions, Vec::new, |part: &mut Vec<(K, V)>, waiting| {
+                part.extend(waiting.drain());
+            })?;
             Ok(parts.into_iter().map(|runs| runs.into_iter().flatten().collect()).collect())
         }))
     }

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::Codec;
 use super::engine::{Dataset, Engine};
+use super::grouped::Grouped;
 use super::parallel::{self, NEXT};
 use super::rdd::{Data, Once, Plan, Rdd, Sink};
-use super::shuffle::{Grouped, Key, hash};
+use super::shuffle::{Key, hash};
 use super::stream::{DStream, Derived};
 use super::versions::{Changes, Version};
 use super::window::Versions;

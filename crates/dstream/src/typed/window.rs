@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::grouped::Grouped;
 use super::parallel;
 use super::rdd::{Data, Plan, Rdd, Sink};
-use super::shuffle::{Grouped, Key, hash};
+use super::shuffle::{Key, hash};
 use super::versions::Version;
 use crate::StreamError;
 
