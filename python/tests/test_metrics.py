@@ -84,6 +84,7 @@ def check_both(running):
     assert one(figures, "millstream_query_phase_seconds", query="counts", phase="addBatch") >= 0
     assert one(figures, "millstream_dstream_completed_batches_total") >= 1
     assert one(figures, "millstream_dstream_total_delay_seconds") >= 0
+    assert figures["process_resident_memory_bytes"] > 1_000_000
     press_enter(running)
     running.wait_for("stopped")
     left = scrape(url)

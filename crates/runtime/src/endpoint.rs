@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::metrics::{Group, process_group};
 use crate::{Registry, Worker};
 
 /// Connections that are served at once.
@@ -64,6 +65,8 @@ pub enum EndpointError {
 /// Serves the figures of a registry until it is dropped.
 pub struct Endpoint {
     address: SocketAddr,
+    /// Figures of the process itself, if it is the endpoint of one.
+    _process: Option<Group>,
     /// Dropping the sender ends the server.
     running: Option<(oneshot::Sender<()>, Worker)>,
 }
@@ -82,7 +85,7 @@ impl Endpoint {
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(EndpointError::Thread)?;
         let (sender, stop) = oneshot::channel::<()>();
         let worker = Worker::spawn("metrics", None, move || runtime.block_on(serve(registry, listener, stop)));
-        Ok(Endpoint { address, running: Some((sender, worker.map_err(EndpointError::Thread)?)) })
+        Ok(Endpoint { address, _process: None, running: Some((sender, worker.map_err(EndpointError::Thread)?)) })
     }
 
     /// The endpoint of this process over [`Registry::process`]: the one that is there, else a new one, whose address goes to stderr if its
@@ -100,7 +103,10 @@ impl Endpoint {
             }
             return Ok(endpoint);
         }
-        let endpoint = Arc::new(Endpoint::open(Registry::process(), options)?);
+        let registry = Registry::process();
+        let mut endpoint = Endpoint::open(registry.clone(), options)?;
+        endpoint._process = Some(process_group(&registry));
+        let endpoint = Arc::new(endpoint);
         if options.port == 0 {
             eprintln!("millstream: metrics on http://{}/metrics", endpoint.address);
         }

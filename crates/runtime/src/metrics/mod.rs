@@ -1,13 +1,14 @@
 //! Figures of what runs, for whoever scrapes the process.
 //!
 //! A stream has a [`Group`] of figures in the [`Registry`] of the process, under labels that tell it from others; they go with the group.
-//! To update a figure costs an atomic store, so streams do it once a batch, never per row. What is only known elsewhere, such as the
-//! bytes of a buffer, is asked for when somebody scrapes ([`Group::asked`]). [`Registry::text`] is Prometheus' text format; the door to it
+//! To update a figure costs an atomic store, so streams do it once a batch, never per row. What only others know, such as the memory of
+//! the process, is asked for when somebody scrapes ([`Group::asked`]). [`Registry::text`] is Prometheus' text format; the door to it
 //! is [`Endpoint`](crate::Endpoint).
 //!
 //! Names follow Prometheus' conventions: base units (seconds, bytes), counters end with `_total`. A figure that has no value yet, such as
 //! the delay of the last batch before there was one, is left out.
 
+mod process;
 mod text;
 mod value;
 
@@ -15,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+pub(crate) use self::process::group as process_group;
 use self::text::{Families, label_text};
 use self::value::Value;
 pub use self::value::{Counter, Gauge, Histogram};
