@@ -8,7 +8,7 @@ PYTHON ?= python3
 SHARED ?= ../shared
 BIN := .venv/bin
 
-.PHONY: build demo test lint conformance dstreams doctests bench bench-spark torture crashes spark-handover \
+.PHONY: build demo test lint conformance dstreams doctests bench bench-spark torture torture-dstreams crashes spark-handover \
 	spark-handover-cluster clean
 
 # A repeat with nothing changed takes seconds: pip and cargo find their work done.
@@ -61,9 +61,15 @@ torture:
 	MILLSTREAM_TORTURE_RUNS=$(or $(RUNS),1000) MILLSTREAM_TORTURE_SEED=$(or $(SEED),$(shell date +%s)) \
 		cargo test --quiet -p millstream --test recovery -- torture::a_process --nocapture
 
+# The same for a DStream program, of which now and then only a worker process is killed: make torture-dstreams RUNS=200 SEED=1.
+torture-dstreams: build
+	MILLSTREAM_TORTURE_RUNS=$(or $(RUNS),200) MILLSTREAM_TORTURE_SEED=$(or $(SEED),$(shell date +%s)) \
+		$(BIN)/python -m pytest -q -s python/tests/test_dstream_torture.py
+
 # Every pair of crashes, of which make test tries a share: one at any step that changes a file, another during recovery.
 crashes:
 	MILLSTREAM_CRASHES=all cargo test --quiet -p millstream --test recovery -- crashes --nocapture
+	MILLSTREAM_CRASHES=all cargo test --quiet -p millstream-dstream --test crashes -- crash:: --nocapture
 
 # The same programs on the real Spark beside it; needs Java 17.
 bench-spark: build $(CACHE)/spark/bin/python

@@ -38,9 +38,10 @@ pub trait Datasets: Send + Sync + 'static {
     /// Lets the kept elements go: no later batch will ask for them.
     fn forget(&self, dataset: &Self::Dataset);
 
-    /// Writes all elements below the directory `dir`, which does not exist yet, so that [`Datasets::load`] gives them back with
+    /// Writes all elements to files in the directory `dir`, which does not exist yet, so that [`Datasets::load`] gives them back with
     /// the same partitions. Computes what is not computed. Afterwards the dataset should no longer hold on to what it was
-    /// computed from. The graph makes it atomic: it gives a name of its own and renames it when this has returned.
+    /// computed from. The directory counts only when this has returned: the graph then notes checksums of all files in it, and
+    /// brings them to the disk if that is wanted. Names that begin with `_manifest` are the graph's.
     fn save(&self, dataset: &Self::Dataset, dir: &Path) -> Result<(), StreamError>;
 
     /// What [`Datasets::save`] wrote. It is read when it is used, or now.
@@ -90,6 +91,13 @@ impl TextBlock {
     /// A block of `lines` lines. `bytes` must be as the type says.
     pub(crate) fn new(bytes: Vec<u8>, lines: u64) -> Self {
         TextBlock { bytes: Arc::new(bytes), lines }
+    }
+
+    /// A block of bytes that come from elsewhere; nothing if they are not as the type says.
+    pub(crate) fn checked(bytes: Vec<u8>, lines: u64) -> Option<Self> {
+        let ends = memchr::memchr_iter(b'\n', &bytes).count() as u64;
+        let whole = bytes.is_empty() || bytes.ends_with(b"\n");
+        (whole && ends == lines && std::str::from_utf8(&bytes).is_ok()).then(|| Self::new(bytes, lines))
     }
 
     /// The text: UTF-8, each line with its `\n`.

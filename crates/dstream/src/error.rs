@@ -7,6 +7,10 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use millstream_formats::files::FileError;
+
+use crate::Time;
+
 /// Why a call or a batch failed. Cheap to clone: an error of a batch is given to everyone who waits, each time.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -55,6 +59,16 @@ pub enum StreamError {
         #[source]
         source: Arc<std::io::Error>,
     },
+    /// What was wrong when something was done for a batch.
+    #[error("Batch {batch}: {doing}: {source}")]
+    Batch {
+        /// The batch.
+        batch: Time,
+        /// What was done, such as `save a dataset`.
+        doing: &'static str,
+        /// What was wrong.
+        source: Arc<StreamError>,
+    },
     /// A receiver cannot go on.
     #[error("{0}")]
     Receiver(String),
@@ -75,6 +89,16 @@ impl StreamError {
     /// A failed action on a file.
     pub fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         StreamError::Io { action, path: path.to_owned(), source: Arc::new(source) }
+    }
+
+    /// Says for which batch, if that is of use: an error of the program's own functions is left as it is.
+    pub(crate) fn in_batch(self, batch: Time, doing: &'static str) -> Self {
+        match self {
+            StreamError::Io { .. } | StreamError::Checkpoint { .. } => {
+                StreamError::Batch { batch, doing, source: Arc::new(self) }
+            }
+            error => error,
+        }
     }
 
     pub(crate) fn checkpoint(path: &Path, reason: impl Into<String>) -> Self {
@@ -98,7 +122,18 @@ impl StreamError {
             }
             StreamError::Invalid(_) => "java.lang.Exception",
             StreamError::Io { .. } => "java.io.IOException",
+            StreamError::Batch { source, .. } => source.java_class(),
             StreamError::Panic(_) | StreamError::User(_) => "java.lang.RuntimeException",
+        }
+    }
+}
+
+impl From<FileError> for StreamError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Io { path, action, source } => StreamError::io(action, &path, source),
+            FileError::Missing { path } => StreamError::io("read", &path, std::io::ErrorKind::NotFound.into()),
+            error => StreamError::Checkpoint { path: error.path().to_owned(), reason: error.problem() },
         }
     }
 }

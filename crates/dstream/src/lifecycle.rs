@@ -11,12 +11,12 @@ use millstream_runtime::metrics::Gauge;
 use millstream_runtime::{Endpoint, EndpointOptions, Registry, Signal};
 use parking_lot::Mutex;
 
-use crate::checkpoint::{Checkpoint, Writer};
+use crate::checkpoint::{Checkpoint, Standing, Writer};
 use crate::context::{Launch, ReceiverEntry, Shared};
 use crate::error::require;
 use crate::listener::Event;
 use crate::metrics::StreamMetrics;
-use crate::receive::log::{Log, Replay};
+use crate::receive::log::{Log, Replay, Rolling};
 use crate::receive::{
     BlockCodec, HELD_BYTES_MAX, IntakeSettings, PidEstimator, RateLimit, Running, Supervisor, WriteAhead,
 };
@@ -76,7 +76,10 @@ impl<B: Datasets> Shared<B> {
         self.serve_metrics()?;
         let metrics = Arc::new(StreamMetrics::new(&Registry::process(), &self.conf));
         *self.metrics.lock() = Some(Arc::clone(&metrics));
-        let launches = self.prepare_receivers(directory.as_deref(), recovered.is_some(), &metrics)?;
+        let launches = self.prepare_receivers(directory.as_deref(), recovered.as_ref(), &metrics)?;
+        if recovered.is_none() {
+            self.write_first_checkpoint(first)?;
+        }
         *self.state.lock() = ContextState::Active;
         self.tell(Event::StreamingStarted { time: self.clock.now() });
         let supervisor = self.supervisor()?;
@@ -88,6 +91,17 @@ impl<B: Datasets> Shared<B> {
             self.run_again(checkpoint, first)?;
         }
         self.start_generating(first)
+    }
+
+    /// What is in the write-ahead log is promised from the first row on, so there must be a checkpoint to go on from.
+    fn write_first_checkpoint(&self, first: Time) -> Result<(), StreamError> {
+        let Some(received) = self.tracker.position(None) else { return Ok(()) };
+        match self.writer.lock().as_mut() {
+            Some(writer) => {
+                writer.write(&self.graph, Standing { time: first, pending: Vec::new(), received: Some(received) })
+            }
+            None => Ok(()),
+        }
     }
 
     /// Makes the batches that were not done and those of the time that was missed, up to `first`. What fails here fails the start.
@@ -123,11 +137,11 @@ impl<B: Datasets> Shared<B> {
                 Some(progress) => node.operator.restore(datasets, progress.clone())?,
                 None => Vec::new(),
             };
-            for (time, name) in &saved.saved {
-                restored.push((Time::from_ms(*time), datasets.load(&checkpoint.directory.join(name))?));
+            for (time, saved) in &saved.saved {
+                restored.push((Time::from_ms(*time), datasets.load(&checkpoint.directory.join(&saved.name))?));
             }
             let mut state = node.state.lock();
-            state.saved.extend(saved.saved.iter().map(|(time, name)| (Time::from_ms(*time), name.clone())));
+            state.saved.extend(saved.saved.iter().map(|(time, saved)| (Time::from_ms(*time), saved.clone())));
             let level = state.level;
             for (time, dataset) in restored {
                 if let Some(level) = level {
@@ -162,7 +176,7 @@ impl<B: Datasets> Shared<B> {
     fn prepare_receivers(
         self: &Arc<Self>,
         directory: Option<&Path>,
-        recovered: bool,
+        recovered: Option<&Checkpoint>,
         metrics: &StreamMetrics,
     ) -> Result<Vec<Launch>, StreamError> {
         let conf = &self.conf;
@@ -177,7 +191,7 @@ impl<B: Datasets> Shared<B> {
         })?;
         let receivers: Vec<ReceiverEntry> = self.receivers.lock().drain(..).collect();
         let (log, mut replay) =
-            if receivers.is_empty() { (None, Replay::default()) } else { self.open_log(directory, !recovered)? };
+            if receivers.is_empty() { (None, Replay::default()) } else { self.open_log(directory, recovered)? };
         let mut launches = Vec::new();
         for ReceiverEntry { input, codec, prepare } in receivers {
             let ahead = match (&log, &codec) {
@@ -235,7 +249,11 @@ impl<B: Datasets> Shared<B> {
         Ok(RateLimit::new(max, initial, shown))
     }
 
-    fn open_log(&self, directory: Option<&Path>, fresh: bool) -> Result<(Option<Arc<Log>>, Replay), StreamError> {
+    fn open_log(
+        &self,
+        directory: Option<&Path>,
+        recovered: Option<&Checkpoint>,
+    ) -> Result<(Option<Arc<Log>>, Replay), StreamError> {
         // A log without a checkpoint is that of a process that never came so far as to promise anything.
         if !self.conf.flag("spark.streaming.receiver.writeAheadLog.enable", false)? {
             return Ok((None, Replay::default()));
@@ -248,7 +266,11 @@ impl<B: Datasets> Shared<B> {
             )
         })?;
         let sync = self.conf.flag("spark.streaming.receiver.writeAheadLog.closeFileAfterWrite", false)?;
-        let (log, replay) = Log::open(directory, sync, fresh)?;
+        let context = self.writer.lock().as_ref().map(|writer| writer.context.clone()).unwrap_or_default();
+        let expected = recovered.and_then(|checkpoint| checkpoint.body.received.as_ref());
+        let rolling = self.conf.number("spark.streaming.receiver.writeAheadLog.rollingIntervalSecs")?.unwrap_or(60);
+        let rolling = Rolling { interval: Span::from_ms(1000) * rolling, clock: self.clock.clone() };
+        let (log, replay) = Log::open(directory, &context, sync, rolling, expected)?;
         let log = Arc::new(log);
         self.tracker.set_log(Arc::clone(&log));
         Ok((Some(log), replay))

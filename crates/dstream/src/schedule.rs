@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use millstream_runtime::{Signal, Worker};
 use parking_lot::{Condvar, Mutex};
 
-use crate::checkpoint::Writer;
+use crate::checkpoint::Standing;
+use crate::checkpoint::saved::SaveTo;
 use crate::context::Shared;
 use crate::graph::OutputJob;
 use crate::listener::{BatchInfo, Event, InputInfo, OutputInfo};
@@ -23,6 +24,8 @@ pub(crate) struct Scheduler<B: Datasets> {
     changed: Condvar,
     /// Batches that are made and not done.
     sets: Mutex<BTreeMap<Time, Arc<JobSet>>>,
+    /// Batches whose time has come, but that are not made.
+    due: Mutex<VecDeque<Time>>,
     workers: Mutex<Vec<Worker>>,
     worker_ids: Mutex<Vec<ThreadId>>,
     generator: Mutex<Option<Worker>>,
@@ -77,6 +80,7 @@ impl<B: Datasets> Default for Scheduler<B> {
             jobs: Mutex::new(Jobs { queue: VecDeque::new(), running: 0, closed: false }),
             changed: Condvar::new(),
             sets: Mutex::default(),
+            due: Mutex::default(),
             workers: Mutex::default(),
             worker_ids: Mutex::default(),
             generator: Mutex::default(),
@@ -92,9 +96,10 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 const GRACEFUL_MAX: Duration = Duration::from_secs(3600);
 
 impl<B: Datasets> Scheduler<B> {
-    /// Times of the batches that are made and not done.
+    /// Times of the batches that are due and not done.
     pub fn pending(&self) -> Vec<Time> {
-        self.sets.lock().keys().copied().collect()
+        let due: Vec<Time> = self.due.lock().iter().copied().collect();
+        self.sets.lock().keys().copied().chain(due).collect()
     }
 
     fn called_by_worker(&self) -> bool {
@@ -198,7 +203,8 @@ impl<B: Datasets> Shared<B> {
             let mut time = first;
             while shared.clock.wait_until(time, &shared.scheduler.signal) {
                 let last = *shared.scheduler.last.lock();
-                shared.generate(time);
+                shared.scheduler.due.lock().push_back(time);
+                shared.generate_due();
                 if last {
                     return;
                 }
@@ -209,17 +215,36 @@ impl<B: Datasets> Shared<B> {
         Ok(())
     }
 
+    /// Makes the batches that are due. While the log of receivers cannot be written they wait, for their rows are not known to be
+    /// theirs: none is left out, and none has other rows when it is run again.
+    fn generate_due(&self) {
+        loop {
+            let Some(time) = self.scheduler.due.lock().front().copied() else { return };
+            if let Err(error) = self.allot(time) {
+                tracing::error!(%error, "a batch has to wait");
+                self.termination.fail(error);
+                return;
+            }
+            self.scheduler.due.lock().pop_front();
+            self.generate(time);
+        }
+    }
+
+    fn allot(&self, time: Time) -> Result<(), StreamError> {
+        self.tracker.allot(time).map_err(|error| error.in_batch(time, "give it what was received"))
+    }
+
     fn generate(&self, time: Time) {
         if let Err(error) = self.try_generate(time) {
             tracing::error!(%error, batch = time.as_ms(), "cannot make a batch");
             self.termination.fail(error);
         }
-        self.write_checkpoint(time);
+        self.write_checkpoint(time, false);
     }
 
     /// Makes a batch and queues its output operations.
     pub(crate) fn try_generate(&self, time: Time) -> Result<(), StreamError> {
-        self.tracker.allot(time)?;
+        self.allot(time)?;
         let made = catch_unwind(AssertUnwindSafe(|| self.graph.generate_jobs(time)));
         let jobs = made.unwrap_or_else(|payload| Err(StreamError::panic(payload.as_ref())))?;
         let inputs = self.graph.take_inputs(time);
@@ -259,15 +284,12 @@ impl<B: Datasets> Shared<B> {
             self.tell(Event::BatchCompleted(set.info()));
             self.tracker.release(set.time);
         }
-        match result {
+        match result.map_err(|error| error.in_batch(set.time, "run an output operation")) {
             Err(error) => {
                 tracing::error!(%error, batch = set.time.as_ms(), output = job.output.name, "an output operation failed");
                 self.termination.fail(error);
             }
-            Ok(()) if done => {
-                self.scheduler.sets.lock().remove(&set.time);
-                self.finish_batch(set.time);
-            }
+            Ok(()) if done => self.finish_batch(set.time),
             Ok(()) => {}
         }
     }
@@ -327,60 +349,79 @@ impl<B: Datasets> Shared<B> {
     }
 
     /// Saves what a checkpoint shall hold, lets go of what is no longer needed, and writes the checkpoint.
+    ///
+    /// If something cannot be saved, the batch is not done: it would be run again after a restart, and nothing is let go that it needs.
     fn finish_batch(&self, time: Time) {
         let saved = catch_unwind(AssertUnwindSafe(|| self.save_marked(time)));
         let saved = saved.unwrap_or_else(|payload| Err(StreamError::panic(payload.as_ref())));
         if let Err(error) = saved {
-            tracing::error!(%error, batch = time.as_ms(), "cannot save a dataset for the checkpoint");
+            let error = error.in_batch(time, "save a dataset for the checkpoint");
+            tracing::error!(%error, "cannot save a dataset for the checkpoint");
             self.termination.fail(error);
+            return;
         }
+        self.scheduler.sets.lock().remove(&time);
         {
             let _generation = self.graph.generation.lock();
             self.graph.clear_metadata(time);
         }
         // The blocks of a batch may be asked for as long as any source is remembered.
-        let until = time - self.graph.remember_max_of_inputs();
-        if let Err(error) = self.tracker.forget_until(until) {
-            tracing::error!(%error, "cannot clean the write-ahead log");
-        }
-        self.write_checkpoint(time);
+        self.tracker.forget_until(time - self.graph.remember_max_of_inputs());
+        self.write_checkpoint(time, true);
     }
 
+    /// Saves what is marked up to `time`. What could not be saved stays marked.
     fn save_marked(&self, time: Time) -> Result<(), StreamError> {
-        let of_checkpoints = self.writer.lock().as_ref().map(|writer| writer.directory.clone());
-        let Some(directory) = of_checkpoints.or_else(|| self.checkpointing.lock().datasets.clone()) else {
+        let of_checkpoints = self.writer.lock().as_ref().map(|writer| writer.save_to.clone());
+        let datasets = self.checkpointing.lock().datasets.clone().map(|directory| SaveTo { directory, sync: false });
+        let Some(save_to) = of_checkpoints.or(datasets) else {
             return Ok(());
         };
         for node in self.graph.nodes() {
             let marked: Vec<(Time, B::Dataset)> = {
-                let mut state = node.state.lock();
-                let (now, later) = std::mem::take(&mut state.to_save).into_iter().partition(|marked| *marked <= time);
-                state.to_save = later;
-                let now: Vec<Time> = now;
-                now.into_iter().filter_map(|time| Some((time, state.generated.get(&time)?.clone()))).collect()
+                let state = node.state.lock();
+                let now = state.to_save.iter().filter(|marked| **marked <= time);
+                now.filter_map(|time| Some((*time, state.generated.get(time)?.clone()))).collect()
             };
             for (time, dataset) in marked {
-                let name = Writer::save(&directory, self.graph.datasets.as_ref(), node.id.0, time, &dataset)?;
+                let saved = save_to.save(self.graph.datasets.as_ref(), node.id.0, time, &dataset)?;
                 let mut state = node.state.lock();
+                state.to_save.retain(|marked| *marked != time);
                 if state.generated.contains_key(&time) {
-                    state.saved.insert(time, name);
+                    state.saved.insert(time, saved);
                 }
             }
         }
         Ok(())
     }
 
-    pub(crate) fn write_checkpoint(&self, time: Time) {
-        let _generation = self.graph.generation.lock();
-        let mut writer = self.writer.lock();
-        let Some(writer) = writer.as_mut() else { return };
-        let zero = self.graph.zero.get().copied().unwrap_or(time);
-        if !(time - zero).is_multiple_of(writer.interval) {
-            return;
-        }
-        // Batches that are made while this is written are not in it: they are made again from the checkpoint's time on.
-        if let Err(error) = writer.write(&self.graph, time, self.scheduler.pending()) {
-            tracing::error!(%error, batch = time.as_ms(), "cannot write a checkpoint");
+    /// Writes a checkpoint, if it is time for one, and lets go of what then no recovery needs.
+    fn write_checkpoint(&self, time: Time, done: bool) {
+        let done_for_all = {
+            let _generation = self.graph.generation.lock();
+            let mut writer = self.writer.lock();
+            let Some(writer) = writer.as_mut() else { return };
+            if done {
+                writer.note_done(time);
+            }
+            let zero = self.graph.zero.get().copied().unwrap_or(time);
+            if !(time - zero).is_multiple_of(writer.interval) {
+                return;
+            }
+            let remember = self.graph.remember_max_of_inputs();
+            let received = self.tracker.position(writer.finished().map(|finished| finished - remember));
+            // Batches that are made while this is written are not in it: they are made again from the checkpoint's time on.
+            let standing = Standing { time, pending: self.scheduler.pending(), received };
+            if let Err(error) = writer.write(&self.graph, standing) {
+                let error = error.in_batch(time, "write the checkpoint");
+                tracing::error!(%error, "cannot write a checkpoint");
+                return;
+            }
+            writer.done_for_all().map(|time| time - remember)
+        };
+        let cleaned = done_for_all.map_or(Ok(()), |until| self.tracker.clean_log(until));
+        if let Err(error) = cleaned {
+            tracing::error!(%error, "cannot clean the write-ahead log");
         }
     }
 }

@@ -304,6 +304,20 @@ impl Writer {
         })
     }
 
+    /// Writes a file under its own name from the beginning and without side file: for files that do not count before another one
+    /// names them. Its directory is left to the caller ([`sync_dir`]).
+    ///
+    /// # Errors
+    /// If a step fails; half the file may then be there.
+    pub fn write_in_place(&self, path: &Path, content: &[u8]) -> Result<(), FileError> {
+        let mut file = self.open(path, path)?;
+        io_step(path, "write", || faults::step(self.role, "write", path).and_then(|()| file.write_all(content)))?;
+        if !self.fsync {
+            return Ok(());
+        }
+        io_step(path, "sync", || faults::step(self.role, "sync", path).and_then(|()| file.sync_data()))
+    }
+
     fn write_temporary(
         &self,
         path: &Path,

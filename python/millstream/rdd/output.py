@@ -36,6 +36,10 @@ class Output:
 
     def saveAsTextFile(self, path: str, compressionCodecClass: str | None = None) -> None:
         """Write a line for each element: a file for each partition, below a directory that must not be there yet."""
+        self._save_text(path, compressionCodecClass, False)
+
+    def _save_text(self, path: str, compressionCodecClass: str | None, again: bool) -> None:
+        """Write lines; ``again``: into a directory that may be there, as batches do that are run once more."""
         ending = ""
         if compressionCodecClass is not None:
             if not compressionCodecClass.startswith("org.apache.hadoop.io.compress."):
@@ -43,17 +47,18 @@ class Output:
             if compressionCodecClass not in _CODECS:
                 raise errors.unsupported(f"compression by {compressionCodecClass}", "only gzip, bzip2 and deflate are")
             ending = _CODECS[compressionCodecClass]
-        self._save_parts(path, lambda staging: _TextWriter(staging, ending))
+        self._save_parts(path, lambda staging: _TextWriter(staging, ending), again)
 
     def saveAsPickleFile(self, path: str, batchSize: int = 10) -> None:
         """Write the elements so that ``SparkContext.pickleFile`` reads them again; in a format of Millstream's own."""
         self._save_parts(path, lambda staging: _PickleWriter(staging, batchSize))
 
-    def _save_parts(self, path: str, writer: Callable[[str], Any]) -> None:
-        staging = _begin_output(path)
+    def _save_parts(self, path: str, writer: Callable[[str], Any], again: bool = False) -> None:
+        staging = _begin_output(path, again)
         directory = os.path.dirname(os.path.dirname(staging))
         try:
             self._save_staged(writer(staging))
+            _remove_parts(directory)
             for name in sorted(os.listdir(staging)):
                 os.replace(os.path.join(staging, name), os.path.join(directory, name))
         finally:
@@ -114,18 +119,25 @@ class Output:
         raise errors.unsupported("RDD.saveAsSequenceFile", _HADOOP)
 
 
-def _begin_output(path: str) -> str:
-    """Make the directory of an output, which must not be there, and one for its unfinished files; return that."""
+def _begin_output(path: str, again: bool) -> str:
+    """Make the directory of an output, new if not ``again``, and one for its unfinished files; return that."""
     if path is None or not path:
         message = "Output path is null" if path is None else "Can not create a Path from an empty string"
         raise errors.java_error("java.lang.IllegalArgumentException", message, _SAVE)
     directory = inputs.local_path(path)
-    if os.path.exists(directory):
+    if os.path.exists(directory) and not again:
         message = f"Output directory {inputs.uri(directory)} already exists"
         raise errors.java_error("org.apache.hadoop.mapred.FileAlreadyExistsException", message, _SAVE)
     staging = os.path.join(directory, "_temporary", uuid.uuid4().hex)
     inputs.make_directory(staging, _SAVE)
     return staging
+
+
+def _remove_parts(directory: str) -> None:
+    """Remove what an earlier run of a batch has written, first what says that it is whole."""
+    names = os.listdir(directory)
+    for name in sorted(name for name in names if name == "_SUCCESS" or name.startswith("part-")):
+        os.unlink(os.path.join(directory, name))
 
 
 class _PartWriter:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import shutil
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from pyspark.storagelevel import StorageLevel
@@ -124,37 +122,31 @@ class Persistence:
         return None if directory is None else inputs.uri(directory)
 
     def _save(self, directory: str | os.PathLike[str]) -> None:
-        """Compute the RDD and write it to a directory, which appears when it is whole; see ``SparkContext._load``."""
+        """Compute the RDD and write it to a new directory; see ``SparkContext._load``.
+
+        It is whole when this returns, but perhaps not on the disk: the graph, which alone knows of it, sees to that.
+        """
         directory = os.fspath(directory)
-        unfinished = f"{directory}.{uuid.uuid4().hex}"
-        os.makedirs(unfinished)
-        try:
-            write_parts(self.ctx, self._node, unfinished)
-            meta = {"partitions": self._node.count(), "format": self._jrdd_deserializer}
-            with open(os.path.join(unfinished, _META), "wb") as file:
-                file.write(json.dumps(meta).encode() + b"\n" + blocks.dumps(self.partitioner))
-                file.flush()
-                os.fsync(file.fileno())
-            if os.path.isdir(directory):
-                shutil.rmtree(directory)
-            os.rename(unfinished, directory)
-            _sync_directory(os.path.dirname(directory) or ".")
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        os.makedirs(directory)
+        write_parts(self.ctx, self._node, directory, False)
+        meta = {"partitions": self._node.count(), "format": self._jrdd_deserializer}
+        with open(os.path.join(directory, _META), "wb") as file:
+            file.write(json.dumps(meta).encode() + b"\n" + blocks.dumps(self.partitioner))
 
 
 class _Writer:
-    """Writes partitions of a checkpoint, durably."""
+    """Writes partitions of a checkpoint; if they are synced, durably."""
 
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
+    def __init__(self, directory: str, sync: bool) -> None:
+        self._directory, self._sync = directory, sync
 
     def __call__(self, split: int, elements: Any) -> Any:
         from millstream.jobs.task import write_pickled
 
         path = os.path.join(self._directory, lineage.part_name(split))
         write_pickled(path, elements, _CHECKPOINT_BATCH)
-        _sync_file(path)
+        if self._sync:
+            _sync_file(path)
         return ()
 
 
@@ -171,14 +163,15 @@ def _sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def write_parts(ctx: Any, node: Node, directory: str) -> None:
-    """Write the partitions of a node to files of a directory."""
+def write_parts(ctx: Any, node: Node, directory: str, sync: bool) -> None:
+    """Write the partitions of a node to files of a directory; if they are synced, they outlive a power cut."""
     from millstream.rdd.core import serialized
 
-    functions = serialized(ctx, [("withIndex", _Writer(directory))])
+    functions = serialized(ctx, [("withIndex", _Writer(directory, sync))])
     writing = Pipelined(ctx._number(), node, functions, False, False)
     ctx._engine.run(writing, range(node.count()), *ctx._job_properties())
-    _sync_directory(directory)
+    if sync:
+        _sync_directory(directory)
 
 
 def load(ctx: Any, directory: str) -> RDD[Any]:
@@ -223,5 +216,5 @@ def _checkpoint(ctx: Any, node: Node) -> None:
     node.checkpoint_wanted = None
     directory = os.path.join(ctx._checkpoint_directory, f"rdd-{node.id}")
     os.makedirs(directory, exist_ok=True)
-    write_parts(ctx, node, directory)
+    write_parts(ctx, node, directory, True)
     node.cut(directory, part_files(directory, node.count()))

@@ -104,8 +104,12 @@ class StreamingContext:
         graph = checkpoint.restore(Datasets(sc), dict(sc.getConf().getAll()))
         ssc = StreamingContext(sc, None, (graph, restored.batch_ms, directory))
         sc.setCheckpointDir(directory)
-        ssc._program.replay(restored.calls)
-        return ssc
+        try:
+            ssc._program.replay(restored.calls)
+            return ssc
+        except Exception as error:
+            failure = _unreadable(directory, error)
+        raise failure
 
     @classmethod
     def getActive(cls) -> StreamingContext | None:
@@ -414,9 +418,12 @@ def _read_checkpoint(directory: str) -> tuple[_native.StreamingCheckpoint | None
         checkpoint = _native.read_streaming_checkpoint(directory)
         return checkpoint, checkpoint and read_description(checkpoint.program)
     except Exception as error:
-        message = f"Failed to read checkpoint from directory {directory}"
-        failure = StreamFailure(SPARK_EXCEPTION, message, failure_of(error))
+        failure = _unreadable(directory, error)
     raise failure
+
+
+def _unreadable(directory: str, error: Exception) -> StreamFailure:
+    return StreamFailure(SPARK_EXCEPTION, f"Failed to read checkpoint from directory {directory}", failure_of(error))
 
 
 def level_of(storage: StorageLevel) -> tuple[bool, bool, bool, bool, int]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pyspark.resultiterable import ResultIterable
 from pyspark.storagelevel import StorageLevel
 
-from millstream.errors import Py4JJavaError
 from millstream.rdd import RDD, portable_hash
 from millstream.streaming import serializer
 from millstream.streaming.failures import raised_by
@@ -266,12 +265,8 @@ class DStream(Generic[T_co]):
         """Write each batch as text into a directory ``prefix-TIME`` or ``prefix-TIME.suffix``, the time in ms."""
 
         def save(time: datetime, rdd: RDD[Any]) -> None:
-            try:
-                rdd.saveAsTextFile(rddToFileName(prefix, suffix, time))
-            except Py4JJavaError as error:
-                # A batch that is run again after a restart has been written before.
-                if "FileAlreadyExistsException" not in str(error):
-                    raise
+            # A batch that is run again after a restart is written again, whether it was written whole before or not.
+            rdd._save_text(rddToFileName(prefix, suffix, time), None, True)
 
         return self.foreachRDD(save)
 

@@ -67,11 +67,12 @@ def _without_rdds(method: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def read_description(blob: bytes) -> Restored:
     """Read a description; the functions of the program it describes are loaded."""
-    version, batch_ms, conf, calls = pickle.loads(blob)
+    version, *rest = pickle.loads(blob)
     if version != FORMAT:
         raise StreamFailure(
             SPARK_EXCEPTION, f"the checkpoint's program has format {version}; this build reads {FORMAT}"
         )
+    batch_ms, conf, calls = rest
     if any(method == "queue" for method, _ in calls):
         raise StreamFailure("java.io.NotSerializableException", QUEUE_LOST)
     return Restored(batch_ms, conf, calls)

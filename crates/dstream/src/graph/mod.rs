@@ -21,6 +21,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, ReentrantMutex, RwLock};
 
 pub use self::operator::{Absent, At, Operator};
+use crate::checkpoint::saved::Saved;
 use crate::error::require;
 use crate::listener::InputInfo;
 use crate::{Datasets, Span, StorageLevel, StreamError, Time};
@@ -50,8 +51,8 @@ pub(crate) struct NodeState<D> {
     pub generated: BTreeMap<Time, D>,
     /// Times of `generated` that a checkpoint shall hold, but that are not yet saved.
     pub to_save: Vec<Time>,
-    /// Where the datasets of `generated` are saved, as names in the checkpoint directory.
-    pub saved: BTreeMap<Time, String>,
+    /// Where the datasets of `generated` are saved.
+    pub saved: BTreeMap<Time, Saved>,
 }
 
 impl<D> NodeState<D> {

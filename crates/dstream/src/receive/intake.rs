@@ -59,9 +59,11 @@ struct State<O> {
     open: O,
     /// Number of the block interval that `open` was begun in.
     open_since: i64,
+    /// Closed, but not yet in the log: it could not be written. They keep their order.
+    unlogged: VecDeque<Block>,
     /// Closed and not allotted to a batch.
     closed: VecDeque<Block>,
-    /// Bytes in `open`, in `closed` and in batches that are not done.
+    /// Bytes in `open`, `unlogged` and `closed`, and in batches that are not done.
     held_bytes: usize,
     stopped: bool,
 }
@@ -69,7 +71,12 @@ struct State<O> {
 /// What the tracker asks of an intake, whatever its elements are.
 pub(crate) trait Shelf: Send + Sync {
     /// All blocks that no batch has.
+    ///
+    /// # Errors
+    /// One cannot be written to the log; then none is taken.
     fn take(&self) -> Result<Vec<Block>, StreamError>;
+    /// Puts back what was taken.
+    fn give_back(&self, blocks: Vec<Block>);
     /// Puts blocks of an earlier process in front.
     fn restore(&self, blocks: Vec<Block>);
     /// The batches that had so many bytes are done.
@@ -83,7 +90,14 @@ pub(crate) trait Shelf: Send + Sync {
 
 impl<O: OpenBlock> Intake<O> {
     pub fn new(settings: IntakeSettings, rate: RateLimit, log: Option<WriteAhead>) -> Self {
-        let state = State { open: O::default(), open_since: 0, closed: VecDeque::new(), held_bytes: 0, stopped: false };
+        let state = State {
+            open: O::default(),
+            open_since: 0,
+            unlogged: VecDeque::new(),
+            closed: VecDeque::new(),
+            held_bytes: 0,
+            stopped: false,
+        };
         Intake {
             state: Mutex::new(state),
             room: Condvar::new(),
@@ -104,36 +118,42 @@ impl<O: OpenBlock> Intake<O> {
         self.settings.buffered_bytes.set(state.held_bytes as f64);
     }
 
+    /// Closes the open block and writes it to the log. What cannot be written stays, and the receiver is held up when that is too
+    /// much; the batch that should have it fails.
     fn close_open(&self, state: &mut State<O>) -> Result<(), StreamError> {
-        if state.open.records() == 0 {
-            return Ok(());
+        if state.open.records() > 0 {
+            let block = std::mem::take(&mut state.open).close();
+            state.unlogged.push_back(block);
         }
-        let block = std::mem::take(&mut state.open).close();
-        if let Some(log) = &self.log {
-            log.store(&block)?;
+        while let Some(block) = state.unlogged.front() {
+            if let Some(log) = &self.log {
+                log.store(block)?;
+            }
+            state.closed.extend(state.unlogged.pop_front());
         }
-        state.closed.push_back(block);
         Ok(())
     }
 
     /// Adds a part; waits while too much is held. False if it was stopped meanwhile: the part is not stored.
-    fn append(&self, part: O::Part) -> Result<bool, StreamError> {
+    fn append(&self, part: O::Part) -> bool {
         let mut state = self.state.lock();
         while state.held_bytes >= self.settings.held_bytes_max && !state.stopped {
             self.room.wait(&mut state);
         }
         if state.stopped {
-            return Ok(false);
+            return false;
         }
         let now = self.interval_now();
         let bytes = O::part_bytes(&part);
         if state.open_since != now || state.open.bytes() + bytes > BLOCK_BYTES_MAX {
-            self.close_open(&mut state)?;
+            if let Err(error) = self.close_open(&mut state) {
+                tracing::error!(%error, "cannot write to the write-ahead log");
+            }
             state.open_since = now;
         }
         self.hold(&mut state, bytes);
         state.open.append(part);
-        Ok(true)
+        true
     }
 
     pub fn set_on_stop(&self, action: Option<Box<dyn Fn() + Send>>) {
@@ -151,6 +171,11 @@ impl<O: OpenBlock> Shelf for Intake<O> {
         let mut state = self.state.lock();
         self.close_open(&mut state)?;
         Ok(state.closed.drain(..).collect())
+    }
+
+    fn give_back(&self, blocks: Vec<Block>) {
+        let mut state = self.state.lock();
+        blocks.into_iter().rev().for_each(|block| state.closed.push_front(block));
     }
 
     fn restore(&self, blocks: Vec<Block>) {
@@ -200,7 +225,7 @@ impl<O: OpenBlock> Store<O> {
     /// Stores elements, at the rate that is allowed, and waits while the batches are too far behind.
     ///
     /// # Errors
-    /// What [`Receiver::receive`](super::Receiver::receive) must return now: the context stops, or the write-ahead log cannot be written.
+    /// What [`Receiver::receive`](super::Receiver::receive) must return now: the context stops.
     pub fn store(&mut self, mut part: O::Part) -> Result<(), ReceiverControl> {
         loop {
             let records = O::part_records(&part);
@@ -213,10 +238,8 @@ impl<O: OpenBlock> Store<O> {
             if self.limiter.wait(&self.intake.rate, clock, portion, &self.intake.signal) {
                 return Err(stopped());
             }
-            match self.intake.append(part) {
-                Ok(true) => {}
-                Ok(false) => return Err(stopped()),
-                Err(error) => return Err(ReceiverControl::Fail { message: error.to_string() }),
+            if !self.intake.append(part) {
+                return Err(stopped());
             }
             match rest {
                 Some(rest) => part = rest,

@@ -1,12 +1,13 @@
 //! Which blocks belong to which batch.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::Shelf;
-use super::log::{Log, Replay};
+use super::log::{Log, Position, Replay};
 use crate::{Block, StreamError, TextBlock, Time};
 
 type EncodeBlock = Arc<dyn Fn(&Block) -> Result<Vec<u8>, StreamError> + Send + Sync>;
@@ -28,9 +29,29 @@ impl BlockCodec {
                 Block::Text(text) => Ok(text.bytes().to_vec()),
                 Block::Items { .. } => Err(StreamError::Receiver("The elements are no text".to_owned())),
             }),
-            decode: Arc::new(|bytes, lines| Ok(Block::Text(TextBlock::new(bytes, lines)))),
+            decode: Arc::new(|bytes, lines| match TextBlock::checked(bytes, lines) {
+                Some(block) => Ok(Block::Text(block)),
+                None => {
+                    Err(StreamError::Receiver("The write-ahead log has something else than lines of text".to_owned()))
+                }
+            }),
         }
     }
+}
+
+/// Takes all blocks that wait, and says in the log whose they are.
+fn take_all(
+    inputs: &BTreeMap<usize, Input>,
+    log: Option<&Log>,
+    time: Time,
+    taken: &mut BTreeMap<usize, Vec<Block>>,
+) -> Result<(), StreamError> {
+    for (number, input) in inputs {
+        taken.insert(*number, input.shelf.take()?);
+    }
+    // Also that it has none: run again, it must not be given what came later.
+    let counts = taken.iter().map(|(number, blocks)| (*number, blocks.len() as u64)).collect();
+    log.map_or(Ok(()), |log| log.allot(time, &counts))
 }
 
 /// The log as one input uses it.
@@ -91,45 +112,53 @@ impl Tracker {
         replay: &mut Replay,
     ) -> Result<(), StreamError> {
         let mut blocks = replay.blocks.remove(&input).unwrap_or_default();
+        let next = replay.reached.get(&input).map_or(0, |reached| reached.allotted);
+        let waiting = blocks.split_off(&next);
+        let decode = |blocks: BTreeMap<u64, (u64, Vec<u8>)>| -> Result<Vec<Block>, StreamError> {
+            blocks.into_values().map(|(records, bytes)| (codec.decode)(bytes, records)).collect()
+        };
         let mut state = self.state.lock();
-        let mut next = blocks.first_key_value().map_or(0, |(number, _)| *number);
         for (time, batch) in &replay.batches {
             let Some((first, count)) = batch.get(&input).copied() else { continue };
             let later = blocks.split_off(&(first + count));
-            let of_batch = std::mem::replace(&mut blocks, later);
-            let of_batch = of_batch.into_iter().filter(|(number, _)| *number >= first);
-            let decoded: Result<Vec<Block>, StreamError> =
-                of_batch.map(|(_, (records, bytes))| (codec.decode)(bytes, records)).collect();
+            // What is before belongs to batches whose own records are gone: nobody asks for it.
+            let of_batch = std::mem::replace(&mut blocks, later).split_off(&first);
             let empty = || Batch { blocks: BTreeMap::new(), first: BTreeMap::new(), held: false };
             let batch = state.batches.entry(*time).or_insert_with(empty);
-            batch.blocks.insert(input, decoded?);
+            batch.blocks.insert(input, decode(of_batch)?);
             batch.first.insert(input, first);
-            next = next.max(first + count);
         }
-        let waiting: Result<Vec<Block>, StreamError> =
-            blocks.into_values().map(|(records, bytes)| (codec.decode)(bytes, records)).collect();
-        shelf.restore(waiting?);
+        shelf.restore(decode(waiting)?);
         state.inputs.insert(input, Input { shelf, next });
         Ok(())
     }
 
     /// Gives a batch all blocks that no batch has. A batch that has its blocks keeps them.
+    ///
+    /// # Errors
+    /// The log cannot be written: the blocks wait for the next batch.
     pub fn allot(&self, time: Time) -> Result<(), StreamError> {
         let mut state = self.state.lock();
         if state.inputs.is_empty() || state.batches.last_key_value().is_some_and(|(last, _)| *last >= time) {
             return Ok(());
         }
         let State { log, inputs, batches } = &mut *state;
+        let mut taken: BTreeMap<usize, Vec<Block>> = BTreeMap::new();
+        let logged = take_all(inputs, log.as_deref(), time, &mut taken);
+        if let Err(error) = logged {
+            for (number, blocks) in taken {
+                if let Some(input) = inputs.get(&number) {
+                    input.shelf.give_back(blocks);
+                }
+            }
+            return Err(error);
+        }
         let mut batch = Batch { blocks: BTreeMap::new(), first: BTreeMap::new(), held: true };
         for (number, input) in inputs {
-            let blocks = input.shelf.take()?;
-            let count = blocks.len() as u64;
-            if let (Some(log), true) = (log.as_ref(), count > 0) {
-                log.allot(time, *number, input.next, count)?;
-            }
+            let blocks = taken.remove(number).unwrap_or_default();
             batch.first.insert(*number, input.next);
+            input.next += blocks.len() as u64;
             batch.blocks.insert(*number, blocks);
-            input.next += count;
         }
         batches.insert(time, batch);
         Ok(())
@@ -155,14 +184,39 @@ impl Tracker {
         }
     }
 
-    /// Lets go of the blocks of batches up to `time`, here and in the log.
-    pub fn forget_until(&self, time: Time) -> Result<(), StreamError> {
+    /// Lets go of the blocks of batches up to `time`. What the log has of them it keeps, see [`Tracker::clean_log`].
+    pub fn forget_until(&self, time: Time) {
+        let mut state = self.state.lock();
+        if state.log.is_some() {
+            let batches = state.batches.range_mut(..=time).map(|(_, batch)| batch);
+            batches.filter(|batch| !batch.held).for_each(|batch| batch.blocks = BTreeMap::new());
+            return;
+        }
+        while state.batches.first_key_value().is_some_and(|(first, batch)| *first <= time && !batch.held) {
+            state.batches.pop_first();
+        }
+    }
+
+    /// How far the log has come and, by `until`, what a recovery may ask for: the blocks of batches after it. `None`: there is no log.
+    pub fn position(&self, until: Option<Time>) -> Option<Position> {
+        let state = self.state.lock();
+        let mut position = state.log.as_ref()?.position();
+        let after = until.map_or(Bound::Unbounded, Bound::Excluded);
+        let oldest = state.batches.range((after, Bound::Unbounded)).next().map(|(_, batch)| &batch.first);
+        for (number, reached) in &mut position {
+            reached.needed = oldest.and_then(|first| first.get(number).copied()).unwrap_or(reached.allotted);
+        }
+        Some(position)
+    }
+
+    /// Deletes what the log has of batches up to `time`: no recovery will ask for it.
+    pub fn clean_log(&self, time: Time) -> Result<(), StreamError> {
         let mut state = self.state.lock();
         let State { log, inputs, batches } = &mut *state;
+        let Some(log) = log else { return Ok(()) };
         while batches.first_key_value().is_some_and(|(first, batch)| *first <= time && !batch.held) {
             batches.pop_first();
         }
-        let Some(log) = log else { return Ok(()) };
         let oldest = batches.first_key_value().map(|(_, batch)| &batch.first);
         let needed_from =
             |number: &usize, input: &Input| oldest.and_then(|first| first.get(number).copied()).unwrap_or(input.next);

@@ -1,13 +1,15 @@
 //! Elements as bytes, for checkpoints and logs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use millstream_formats::files;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::rdd::{Data, Rdd};
 use crate::StreamError;
+use crate::checkpoint::saved::{SAVED, count_of};
 
 type Encode<T> = Arc<dyn Fn(&[T]) -> Result<Vec<u8>, StreamError> + Send + Sync>;
 type Decode<T> = Arc<dyn Fn(&[u8]) -> Result<Vec<T>, StreamError> + Send + Sync>;
@@ -48,7 +50,8 @@ impl<T: Data> Codec<T> {
     pub fn write(&self, path: &Path, elements: &[T]) -> Result<(), StreamError> {
         let mut bytes = self.encode(elements)?;
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-        std::fs::write(path, bytes).map_err(|e| StreamError::io("write", path, e))
+        // Synced with the whole directory, if that is wanted.
+        Ok(files::Writer { role: SAVED, fsync: false }.write_in_place(path, &bytes)?)
     }
 
     fn read(&self, path: &Path) -> Result<Vec<T>, StreamError> {
@@ -62,15 +65,21 @@ impl<T: Data> Codec<T> {
 
     /// All partitions that were written to a directory.
     pub fn load(&self, directory: &Path) -> Result<Rdd<T>, StreamError> {
-        let mut partitions = Vec::new();
-        loop {
-            let path = directory.join(format!("part-{:05}", partitions.len()));
-            if !path.exists() {
-                return Ok(Rdd::from_partitions(partitions));
-            }
-            partitions.push(self.read(&path)?);
-        }
+        let partitions = (0..partitions(directory)?).map(|partition| self.read(&part(directory, partition)));
+        Ok(Rdd::from_partitions(partitions.collect::<Result<_, StreamError>>()?))
     }
+}
+
+const PART: &str = "part-";
+
+/// Number of partitions in the directory of a saved dataset.
+pub(crate) fn partitions(directory: &Path) -> Result<usize, StreamError> {
+    count_of(directory, PART)
+}
+
+/// The file of a partition in the directory of a saved dataset.
+pub(crate) fn part(directory: &Path, partition: usize) -> PathBuf {
+    directory.join(format!("{PART}{partition:05}"))
 }
 
 fn damaged(path: &Path) -> StreamError {

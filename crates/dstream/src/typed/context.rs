@@ -204,14 +204,15 @@ impl StreamingContext {
         receiver: impl ItemReceiver<T>,
         codec: Option<Codec<T>>,
     ) -> Result<DStream<T>, StreamError> {
-        let blocks = codec.as_ref().map(block_codec);
+        let (blocks, of_rdds) = (codec.as_ref().map(block_codec), codec.clone());
         let node = self.context.receiver::<Items<T>>(
             "PluggableInputDStream",
             Box::new(ItemAdapter { receiver, marker: PhantomData }),
             blocks,
-            |_: &Engine, blocks| {
+            move |_: &Engine, blocks| {
                 let lists = blocks.iter().map(|block| items::<T>(block).map(Arc::new));
-                Ok(Dataset::of(Rdd::from_shared(lists.collect::<Result<_, StreamError>>()?)))
+                let rdd = Rdd::from_shared(lists.collect::<Result<_, StreamError>>()?);
+                Ok(Dataset::of(rdd.with_codec(of_rdds.clone())))
             },
         )?;
         Ok(self.stream(node, "receiver", codec))

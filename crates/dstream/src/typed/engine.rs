@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::codec::Codec;
-use super::rdd::{AnyRdd, Data, Rdd};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::codec::{self, Codec};
+use super::rdd::{AnyRdd, Data, Plan, Rdd};
 use super::sources::{RecordFiles, TextBlocks, TextFiles};
 use crate::{Datasets, StorageLevel, StreamError, TextBlock};
 
@@ -65,15 +68,15 @@ impl Datasets for Engine {
     }
 
     fn text(&self, blocks: Vec<TextBlock>) -> Result<Dataset, StreamError> {
-        Ok(Dataset::of(Rdd::new(TextBlocks(blocks))))
+        Ok(Dataset::of(durable(TextBlocks(blocks))))
     }
 
     fn text_files(&self, files: &[PathBuf]) -> Result<Dataset, StreamError> {
-        Ok(Dataset::of(Rdd::new(TextFiles::new(files))))
+        Ok(Dataset::of(durable(TextFiles::new(files))))
     }
 
     fn record_files(&self, files: &[PathBuf], record_bytes: usize) -> Result<Dataset, StreamError> {
-        Ok(Dataset::of(Rdd::new(RecordFiles { files: files.to_vec(), record_bytes })))
+        Ok(Dataset::of(durable(RecordFiles { files: files.to_vec(), record_bytes })))
     }
 
     fn remember(&self, dataset: &Dataset, _level: StorageLevel) {
@@ -91,15 +94,31 @@ impl Datasets for Engine {
     }
 
     fn save(&self, dataset: &Dataset, directory: &Path) -> Result<(), StreamError> {
-        match &dataset.0 {
-            Inner::Rdd(rdd) => rdd.save(directory),
-            Inner::Saved(_) | Inner::Union(_) => {
-                Err(StreamError::Graph("a dataset without type cannot be saved".to_owned()))
-            }
-        }
+        std::fs::create_dir_all(directory).map_err(|e| StreamError::io("create", directory, e))?;
+        save_from(dataset, directory, 0).map(|_| ())
     }
 
     fn load(&self, directory: &Path) -> Result<Dataset, StreamError> {
         Ok(Dataset(Inner::Saved(directory.to_owned())))
+    }
+}
+
+fn durable<T: Data + Serialize + DeserializeOwned>(plan: impl Plan<T> + 'static) -> Rdd<T> {
+    Rdd::new(plan).with_codec(Some(Codec::serde()))
+}
+
+/// Writes the partitions of a dataset as those from `first` on; gives the number after the last.
+fn save_from(dataset: &Dataset, directory: &Path, first: usize) -> Result<usize, StreamError> {
+    match &dataset.0 {
+        Inner::Rdd(rdd) => rdd.save(directory, first),
+        Inner::Union(parts) => parts.iter().try_fold(first, |first, dataset| save_from(dataset, directory, first)),
+        Inner::Saved(from) => {
+            let partitions = codec::partitions(from)?;
+            for partition in 0..partitions {
+                let (from, to) = (codec::part(from, partition), codec::part(directory, first + partition));
+                std::fs::copy(&from, &to).map_err(|e| StreamError::io("copy", &from, e))?;
+            }
+            Ok(first + partitions)
+        }
     }
 }

@@ -10,9 +10,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use millstream_formats::{faults, files};
 use parking_lot::Mutex;
 
-use super::codec::Codec;
+use super::codec::{Codec, part};
 use super::parallel::{self, NEXT};
 use crate::StreamError;
 
@@ -344,25 +345,38 @@ impl<T: Data> Rdd<T> {
             let text = format!("Output directory {} already exists", directory.display());
             return Err(StreamError::Invalid(text));
         }
-        std::fs::create_dir_all(&directory).map_err(|e| StreamError::io("create", &directory, e))?;
+        let failed = |e| StreamError::io("create", &directory, e);
+        faults::step(OUTPUT, "create", &directory)
+            .and_then(|()| std::fs::create_dir_all(&directory))
+            .map_err(failed)?;
+        let writer = files::Writer { role: OUTPUT, fsync: false };
         self.each_partition(|partition, rdd| {
-            let path = directory.join(format!("part-{partition:05}"));
-            let failed = |e| StreamError::io("write", &path, e);
-            let mut file = std::io::BufWriter::new(std::fs::File::create(&path).map_err(failed)?);
-            let mut error = None;
-            let _complete = rdd.run(partition, &mut |element| match writeln!(file, "{element}") {
-                Ok(()) => NEXT,
-                Err(e) => {
-                    error = Some(e);
-                    ControlFlow::Break(())
+            let mut failed = None;
+            // A file appears under its name when it is whole.
+            let written = writer.replace_with(&directory.join(format!("part-{partition:05}")), |file| {
+                let mut file = std::io::BufWriter::new(file);
+                let mut error = None;
+                let ran = rdd.run(partition, &mut |element| match writeln!(file, "{element}") {
+                    Ok(()) => NEXT,
+                    Err(e) => {
+                        error = Some(e);
+                        ControlFlow::Break(())
+                    }
+                });
+                if let Err(e) = ran {
+                    failed = Some(e);
+                    return Err(std::io::ErrorKind::Other.into());
                 }
-            })?;
-            error.map_or_else(|| file.flush(), Err).map_err(failed)
+                error.map_or_else(|| file.flush(), Err)
+            });
+            failed.map_or_else(|| Ok(written?), Err)
         })?;
-        let path = directory.join("_SUCCESS");
-        std::fs::write(&path, b"").map_err(|e| StreamError::io("write", &path, e))
+        Ok(writer.replace(&directory.join("_SUCCESS"), b"")?)
     }
 }
+
+/// Role of files that a program saves, in [`millstream_formats::faults`].
+const OUTPUT: &str = "data";
 
 fn push_all<T: Clone>(elements: &[T], sink: &mut Sink<'_, T>) -> ControlFlow<()> {
     elements.iter().cloned().try_for_each(sink)
@@ -517,7 +531,8 @@ pub(crate) trait AnyRdd: Any + Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn remember(&self);
     fn forget(&self);
-    fn save(&self, directory: &Path) -> Result<(), StreamError>;
+    /// Writes the partitions as those from `first` on; gives the number after the last.
+    fn save(&self, directory: &Path, first: usize) -> Result<usize, StreamError>;
 }
 
 impl<T: Data> AnyRdd for Rdd<T> {
@@ -533,15 +548,15 @@ impl<T: Data> AnyRdd for Rdd<T> {
         self.unpersist();
     }
 
-    fn save(&self, directory: &Path) -> Result<(), StreamError> {
+    fn save(&self, directory: &Path, first: usize) -> Result<usize, StreamError> {
         let codec = self.0.codec.get().ok_or_else(|| {
             let name = std::any::type_name::<T>();
             StreamError::Requirement(format!("A stream of `{name}` is to be saved, but was not made `durable`"))
         })?;
         std::fs::create_dir_all(directory).map_err(|e| StreamError::io("create", directory, e))?;
         self.each_partition(|partition, rdd| {
-            codec.write(&directory.join(format!("part-{partition:05}")), &rdd.partition(partition)?)
+            codec.write(&part(directory, first + partition), &rdd.partition(partition)?)
         })?;
-        Ok(())
+        Ok(first + self.partitions())
     }
 }

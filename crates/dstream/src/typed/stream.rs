@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millstream_formats::faults;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -245,7 +246,9 @@ impl<T: Data> DStream<T> {
             let directory = crate::checkpoint::local_path(Path::new(&format!("{prefix}-{}{suffix}", time.as_ms())));
             // A batch that is run again after a recovery writes its output again.
             if directory.is_dir() {
-                std::fs::remove_dir_all(&directory).map_err(|e| StreamError::io("delete", &directory, e))?;
+                let removed = faults::step("data", "remove", &directory);
+                let removed = removed.and_then(|()| std::fs::remove_dir_all(&directory));
+                removed.map_err(|e| StreamError::io("delete", &directory, e))?;
             }
             rdd.save_as_text_file(directory)
         })

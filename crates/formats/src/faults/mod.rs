@@ -34,6 +34,10 @@ pub const ROLES: &[&str] = &[
     "filesystem",
     "scratch",
     "commits",
+    "program",
+    "checkpoint",
+    "saved",
+    "received",
 ];
 
 /// What is done to them: the second half.
@@ -58,6 +62,8 @@ pub struct Step {
     pub name: String,
     /// The file or directory.
     pub path: PathBuf,
+    /// Length of the file before the step, if it has its name already: what a sync brings to the disk.
+    pub bytes: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -137,8 +143,8 @@ pub fn step(role: &str, action: &str, path: &Path) -> io::Result<()> {
     plans.iter().try_for_each(|plan| plan.step(role, action, path))
 }
 
-/// Copies to `left` what a power cut leaves below `dir`, at worst, after these steps: the files whose content, name and directories
-/// have been synced since they changed last.
+/// Copies to `left` what a power cut leaves below `dir`, at worst, after these steps: the files whose name and directories have been
+/// synced since they changed last, as far as their content has.
 ///
 /// # Errors
 /// If something cannot be read or copied.
@@ -163,17 +169,32 @@ pub fn power_cut(dir: &Path, steps: &[Step], left: &Path) -> io::Result<()> {
                 }
                 continue;
             }
-            // Files of data have their names from the beginning.
-            let named = last(&path, &["::rename", "::link", "data::create"]).is_some_and(|at| named_after(at, &path));
-            let content = last(&path, &["::write"]).is_none_or(|at| synced_after(at, "::sync", &path));
-            if named && content {
-                let to = left.join(path.strip_prefix(dir).unwrap_or(&path));
-                to.parent().map_or(Ok(()), fs::create_dir_all)?;
-                fs::copy(&path, to)?;
+            let renamed = last(&path, &["::rename", "::link"]);
+            // A file that was never renamed has its name from the beginning, and is written where it is.
+            let named = renamed.or_else(|| last(&path, &["::create"]));
+            if !named.is_some_and(|at| named_after(at, &path)) {
+                continue;
+            }
+            let until = renamed.unwrap_or(steps.len());
+            let written =
+                steps.iter().take(until).rposition(|step| step.path == path && step.name.ends_with("::write"));
+            let synced = last(&path, &["::sync"]).and_then(|at| steps.get(at)).and_then(|step| step.bytes);
+            if written.is_none_or(|at| synced_after(at, "::sync", &path)) {
+                copy_start(dir, &path, left, None)?;
+            } else if let (None, Some(bytes)) = (renamed, synced) {
+                copy_start(dir, &path, left, Some(bytes))?;
             }
         }
     }
     Ok(())
+}
+
+/// Copies the beginning of a file, or all of it, to the same place below another directory.
+fn copy_start(dir: &Path, path: &Path, left: &Path, bytes: Option<u64>) -> io::Result<()> {
+    let to = left.join(path.strip_prefix(dir).unwrap_or(path));
+    to.parent().map_or(Ok(()), fs::create_dir_all)?;
+    fs::copy(path, &to)?;
+    bytes.map_or(Ok(()), |bytes| fs::OpenOptions::new().write(true).open(to)?.set_len(bytes))
 }
 
 impl Plan {
@@ -196,7 +217,8 @@ impl Plan {
             Some(fault) => return Err(fault.error(&name)),
             None => {}
         }
-        state.steps.push(Step { name, path: path.to_path_buf() });
+        let bytes = fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.len());
+        state.steps.push(Step { name, path: path.to_path_buf(), bytes });
         Ok(())
     }
 }
