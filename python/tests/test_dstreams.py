@@ -281,3 +281,21 @@ def test_the_warning_that_dstreams_are_deprecated_names_the_line_of_the_program(
     text += "StreamingContext(SparkContext('local[1]', 'x'), 1)\n"
     code, _, err = millstream("run", script(text)).finish()
     assert code == 0 and "FutureWarning: DStream is deprecated as of Spark 3.4.0" in err and "app.py:3" in err
+
+
+def test_a_setting_names_the_directory_of_checkpoints(millstream, script, tmp_path):
+    app = script(
+        "from pyspark import SparkConf, SparkContext\n"
+        "from pyspark.streaming import StreamingContext\n"
+        f"conf = SparkConf().set('spark.streaming.checkpoint.directory', '{tmp_path}/saved')\n"
+        "ssc = StreamingContext(SparkContext(conf=conf), 0.2)\n"
+        "counts = ssc.queueStream([[('a', 1)]]).updateStateByKey(lambda new, old: sum(new) + (old or 0))\n"
+        "counts.foreachRDD(lambda rdd: print(rdd.collect(), flush=True))\n"
+        "ssc.start()\n"
+        "ssc.awaitTermination()\n"
+    )
+    running = millstream("run", app)
+    running.wait_for("[('a', 1)]")
+    running.interrupt()
+    running.finish()
+    assert list((tmp_path / "saved").glob("checkpoint-*"))

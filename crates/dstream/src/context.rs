@@ -169,6 +169,9 @@ impl<B: Datasets> Context<B> {
             running: Mutex::default(),
             ticker: Mutex::default(),
         });
+        if let Some(directory) = shared.conf.get("spark.streaming.checkpoint.directory") {
+            shared.checkpointing.lock().directory = Some(local_path(Path::new(directory)));
+        }
         let owner = Some(Arc::new(Owner(Arc::clone(&shared))));
         Ok(Context { shared, owner })
     }

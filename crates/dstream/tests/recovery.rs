@@ -283,3 +283,23 @@ fn a_state_that_was_never_saved_is_computed_through_all_batches_since_the_start(
     while seen.next() != (time(1902), pairs(&[("a", 1)])) {}
     second.stop(false).unwrap();
 }
+
+#[test]
+fn a_setting_names_the_directory_of_checkpoints() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = dir.path().join("checkpoint");
+    let conf = Conf::new().set("spark.streaming.checkpoint.directory", format!("file:{}", directory.display()));
+    let bench = support::Bench::with_conf(conf);
+    let words = bench.ssc.queue_stream([vec![("a", 1)], vec![("a", 2)]]).unwrap();
+    // Without a directory a state is refused.
+    let state = words.map(|(word, n)| (word.to_owned(), n)).unwrap();
+    let state =
+        state.update_state_by_key(|new: Vec<i32>, old: Option<i32>| Some(old.unwrap_or(0) + new.iter().sum::<i32>()));
+    let seen = see(&state.unwrap()).unwrap();
+    bench.ssc.start().unwrap();
+    bench.to_batch(2);
+    assert_eq!(seen.elements(), [("a".to_owned(), 1)]);
+    assert_eq!(seen.elements(), [("a".to_owned(), 3)]);
+    bench.ssc.stop(false).unwrap();
+    assert!(std::fs::read_dir(&directory).unwrap().count() > 0);
+}

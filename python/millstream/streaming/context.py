@@ -68,6 +68,9 @@ class StreamingContext:
                 Datasets(sparkContext), self._batch_ms, dict(sparkContext.getConf().getAll())
             )
         self._program = Program(self._graph)
+        directory = sparkContext.getConf().get("spark.streaming.checkpoint.directory")
+        if jssc is None and directory is not None:
+            self.checkpoint(directory)
 
     @classmethod
     def getOrCreate(cls, checkpointPath: str, setupFunc: Callable[[], StreamingContext]) -> StreamingContext:
