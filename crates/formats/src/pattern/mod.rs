@@ -10,6 +10,7 @@ mod parse;
 
 use crate::condition::{ExceptionClass, SparkError};
 
+pub use names::{DAYS, day_name, month_name};
 pub use parse::Parsed;
 
 /// A number that a pattern shows or reads.

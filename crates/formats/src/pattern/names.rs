@@ -1,6 +1,7 @@
 //! English names of months, days, quarters, eras and halves of the day.
 
 use super::{Field, Style};
+use crate::calendar;
 
 pub(super) const MONTHS: [&str; 12] = [
     "January",
@@ -16,12 +17,23 @@ pub(super) const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-pub(super) const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+/// The days of the week, from Monday on.
+pub const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 const QUARTERS_SHORT: [&str; 4] = ["Q1", "Q2", "Q3", "Q4"];
 const QUARTERS_FULL: [&str; 4] = ["1st quarter", "2nd quarter", "3rd quarter", "4th quarter"];
 const ERAS_SHORT: [&str; 2] = ["BC", "AD"];
 const ERAS_FULL: [&str; 2] = ["Before Christ", "Anno Domini"];
 const HALVES: [&str; 2] = ["AM", "PM"];
+
+/// The name of a day's day of the week.
+pub fn day_name(days: i32) -> &'static str {
+    name_of(Field::DayOfWeek, Style::Full, i64::from(calendar::weekday(days)) + 1)
+}
+
+/// The name of a day's month.
+pub fn month_name(days: i32) -> &'static str {
+    name_of(Field::Month, Style::Full, i64::from(calendar::civil_of_days(days).month))
+}
 
 /// The full names of a field and the value of the first one.
 fn table(field: Field, style: Style) -> (&'static [&'static str], i64) {

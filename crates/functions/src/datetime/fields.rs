@@ -10,6 +10,7 @@ use arrow::datatypes::{
 use datafusion::scalar::ScalarValue;
 use millstream_formats::calendar;
 use millstream_formats::condition::{ExceptionClass, SparkError};
+use millstream_formats::pattern;
 use millstream_formats::zone::Zone;
 
 use super::columns::{LocalClock, TIME, timestamps, zone_for};
@@ -249,19 +250,14 @@ fn calendar_field(
 
 /// Builds `dayname`, `monthname`: three letters, English.
 pub(super) fn short_name(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<Typed, SparkError> {
-    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let call = Call::new(name, arguments, context, &[Expected::DATE], 1)?;
     let day = name == "dayname";
     Ok(call.kernel(DataType::Utf8).arrays(&call.arguments, move |a, rows| {
         let dates = kernel::primitive::<Date32Type>(&a[0])?;
         strings(rows, nulls_of(a), |row, out| {
             let days = dates.value(row);
-            let name = match day {
-                true => DAYS.get(calendar::weekday(days) as usize),
-                false => MONTHS.get(calendar::civil_of_days(days).month as usize - 1),
-            };
-            out.push_str(name.copied().unwrap_or_default());
+            let name = if day { pattern::day_name(days) } else { pattern::month_name(days) };
+            out.push_str(name.get(..3).unwrap_or(name));
             Ok(true)
         })
     }))
@@ -304,18 +300,11 @@ pub(super) fn next_day(name: &str, arguments: &[Typed], context: &FunctionContex
     }))
 }
 
-/// Monday is 0.
+/// A day by its name or the first two or three letters of it; Monday is 0.
 fn weekday_named(name: &str) -> Option<i32> {
-    Some(match name.to_uppercase().as_str() {
-        "MO" | "MON" | "MONDAY" => 0,
-        "TU" | "TUE" | "TUESDAY" => 1,
-        "WE" | "WED" | "WEDNESDAY" => 2,
-        "TH" | "THU" | "THURSDAY" => 3,
-        "FR" | "FRI" | "FRIDAY" => 4,
-        "SA" | "SAT" | "SATURDAY" => 5,
-        "SU" | "SUN" | "SUNDAY" => 6,
-        _ => return None,
-    })
+    let name = name.to_uppercase();
+    let is = |day: &str, length| day.get(..length).is_some_and(|day| day.eq_ignore_ascii_case(&name));
+    (0..).zip(pattern::DAYS).find_map(|(number, day)| [2, 3, day.len()].iter().any(|l| is(day, *l)).then_some(number))
 }
 
 /// The local day of an instant.
