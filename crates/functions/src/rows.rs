@@ -72,21 +72,16 @@ pub fn strings(
     nulls: Option<NullBuffer>,
     mut value: impl FnMut(usize, &mut String) -> Result<bool, SparkError>,
 ) -> Result<ArrayRef, SparkError> {
-    let (mut values, mut validity) = (String::with_capacity(rows * VALUE_BYTES), Validity::new(nulls));
-    let mut offsets = Vec::with_capacity(rows + 1);
-    offsets.push(0);
-    for row in 0..rows {
-        if !validity.is_null(row) {
-            let start = values.len();
-            if !value(row, &mut values)? {
-                values.truncate(start);
-                validity.set_null(row, rows);
-            }
+    let mut values = String::with_capacity(rows * VALUE_BYTES);
+    let (offsets, nulls) = delimited(rows, nulls, |row| {
+        let start = values.len();
+        let there = value(row, &mut values)?;
+        if !there {
+            values.truncate(start);
         }
-        offsets.push(offset(values.len())?);
-    }
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(values.into_bytes()), validity.finish())?))
+        Ok((there, values.len()))
+    })?;
+    Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(values.into_bytes()), nulls)?))
 }
 
 /// Binary values: as [`strings`].
@@ -95,21 +90,40 @@ pub fn binaries(
     nulls: Option<NullBuffer>,
     mut value: impl FnMut(usize, &mut Vec<u8>) -> Result<bool, SparkError>,
 ) -> Result<ArrayRef, SparkError> {
-    let (mut values, mut validity) = (Vec::new(), Validity::new(nulls));
+    let mut values = Vec::new();
+    let (offsets, nulls) = delimited(rows, nulls, |row| {
+        let start = values.len();
+        let there = value(row, &mut values)?;
+        if !there {
+            values.truncate(start);
+        }
+        Ok((there, values.len()))
+    })?;
+    Ok(Arc::new(BinaryArray::try_new(offsets, Buffer::from_vec(values), nulls)?))
+}
+
+/// Where the values of rows end in one buffer, and which are null. `value` says whether a row has one and how long the buffer is
+/// after it.
+fn delimited(
+    rows: usize,
+    nulls: Option<NullBuffer>,
+    mut value: impl FnMut(usize) -> Result<(bool, usize), SparkError>,
+) -> Result<(OffsetBuffer<i32>, Option<NullBuffer>), SparkError> {
+    let mut validity = Validity::new(nulls);
     let mut offsets = Vec::with_capacity(rows + 1);
-    offsets.push(0);
+    let mut end = 0;
+    offsets.push(end);
     for row in 0..rows {
         if !validity.is_null(row) {
-            let start = values.len();
-            if !value(row, &mut values)? {
-                values.truncate(start);
+            let (there, length) = value(row)?;
+            if !there {
                 validity.set_null(row, rows);
             }
+            end = offset(length)?;
         }
-        offsets.push(offset(values.len())?);
+        offsets.push(end);
     }
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    Ok(Arc::new(BinaryArray::try_new(offsets, Buffer::from_vec(values), validity.finish())?))
+    Ok((OffsetBuffer::new(ScalarBuffer::from(offsets)), validity.finish()))
 }
 
 /// Numbers, dates and times: `value` gives the value of a row, or none for null.
