@@ -9,7 +9,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use millstream_formats::condition::SparkError;
 
-use super::rows::{GroupBits, for_each_valid, primitive, rows_as_groups};
+use super::rows::{GroupBits, buffer_is_result, for_each_valid, primitive};
 use super::udaf::{Aggregation, Bound, not_coerced};
 
 /// How bits are combined.
@@ -101,17 +101,7 @@ where
         Ok(Arc::new(PrimitiveArray::<T>::new(values.into(), Some(nulls))))
     }
 
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.evaluate(emit_to)?])
-    }
-
-    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
-        self.update_batch(values, groups, None, total)
-    }
-
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        rows_as_groups(Self::new(self.bits), values, filter)
-    }
+    buffer_is_result!(|s| Self::new(s.bits));
 
     fn size(&self) -> usize {
         self.values.capacity() * 8 + self.seen.size()

@@ -11,7 +11,7 @@ use millstream_formats::condition::SparkError;
 use millstream_formats::hash::{Murmur3, RowHash};
 
 use super::java_random::JavaRandom;
-use super::rows::{column, for_each_valid, rows_as_groups, wrong_column};
+use super::rows::{column, for_each_bytes, for_each_valid, rows_as_groups, wrong_column};
 use super::udaf::{Aggregation, Bound};
 use crate::kernel::into_datafusion;
 
@@ -129,13 +129,7 @@ impl GroupsAccumulator for CountMinGroups {
     ) -> Result<()> {
         self.grow(total);
         let array = column(values, 0)?;
-        if let Some(strings) = array.as_string_opt::<i32>() {
-            for_each_valid(groups, strings.nulls(), filter, |row, group| {
-                self.add_bytes(group, strings.value(row).as_bytes())
-            });
-        } else if let Some(binaries) = array.as_binary_opt::<i32>() {
-            for_each_valid(groups, binaries.nulls(), filter, |row, group| self.add_bytes(group, binaries.value(row)));
-        } else {
+        if !for_each_bytes(array, groups, filter, |group, bytes| self.add_bytes(group, bytes)) {
             let longs = cast(array, &DataType::Int64)?;
             let longs = longs.as_primitive::<Int64Type>();
             for_each_valid(groups, longs.nulls(), filter, |row, group| {

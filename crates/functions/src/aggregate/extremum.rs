@@ -7,8 +7,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, PrimitiveArray, StringArray,
-    new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, PrimitiveArray, StringArray, new_null_array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
@@ -22,7 +21,9 @@ use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use millstream_formats::condition::SparkError;
 
 use super::canonical::canonical;
-use super::rows::{GroupBits, boolean, column, for_each_valid, primitive, rows_as_groups, wrong_column};
+use super::rows::{
+    GroupBits, boolean, buffer_is_result, column, for_each_bytes, for_each_valid, primitive, wrong_column,
+};
 use super::udaf::{Aggregation, Bound, MakeGroups, not_coerced};
 
 /// Which end of the order.
@@ -141,17 +142,7 @@ impl<T: ArrowPrimitiveType> GroupsAccumulator for PrimitiveExtremum<T> {
         Ok(Arc::new(PrimitiveArray::<T>::new(values.into(), Some(nulls)).with_data_type(self.of.clone())))
     }
 
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.evaluate(emit_to)?])
-    }
-
-    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
-        self.update_batch(values, groups, None, total)
-    }
-
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        rows_as_groups(Self::new(self.end, self.of.clone(), self.compare), values, filter)
-    }
+    buffer_is_result!(|s| Self::new(s.end, s.of.clone(), s.compare));
 
     fn size(&self) -> usize {
         self.values.capacity() * size_of::<T::Native>() + self.seen.size()
@@ -191,17 +182,7 @@ impl GroupsAccumulator for BooleanExtremum {
         Ok(Arc::new(BooleanArray::new(self.values.emit(emit_to), Some(nulls))))
     }
 
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.evaluate(emit_to)?])
-    }
-
-    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
-        self.update_batch(values, groups, None, total)
-    }
-
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        rows_as_groups(Self { end: self.end, values: GroupBits::default(), seen: GroupBits::default() }, values, filter)
-    }
+    buffer_is_result!(|s| Self { end: s.end, values: GroupBits::default(), seen: GroupBits::default() });
 
     fn size(&self) -> usize {
         self.values.size() + self.seen.size()
@@ -238,15 +219,8 @@ impl GroupsAccumulator for BytesExtremum {
     ) -> Result<()> {
         self.values.resize(total, None);
         let array = column(values, 0)?;
-        if let Some(strings) = array.as_string_opt::<i32>() {
-            for_each_valid(groups, strings.nulls(), filter, |row, group| {
-                self.offer(group, strings.value(row).as_bytes())
-            });
-        } else {
-            let binaries = array.as_binary_opt::<i32>().ok_or_else(|| wrong_column(array, 0))?;
-            for_each_valid(groups, binaries.nulls(), filter, |row, group| self.offer(group, binaries.value(row)));
-        }
-        Ok(())
+        let are_bytes = for_each_bytes(array, groups, filter, |group, value| self.offer(group, value));
+        if are_bytes { Ok(()) } else { Err(wrong_column(array, 0)) }
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
@@ -258,17 +232,7 @@ impl GroupsAccumulator for BytesExtremum {
         })
     }
 
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.evaluate(emit_to)?])
-    }
-
-    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
-        self.update_batch(values, groups, None, total)
-    }
-
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        rows_as_groups(Self { end: self.end, of: self.of.clone(), values: Vec::new() }, values, filter)
-    }
+    buffer_is_result!(|s| Self { end: s.end, of: s.of.clone(), values: Vec::new() });
 
     fn size(&self) -> usize {
         self.values.iter().map(|v| 24 + v.as_ref().map_or(0, Vec::capacity)).sum()
@@ -308,17 +272,7 @@ impl GroupsAccumulator for RowExtremum {
         rows_to_array(&self.of, emit_to.take_needed(&mut self.values))
     }
 
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.evaluate(emit_to)?])
-    }
-
-    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
-        self.update_batch(values, groups, None, total)
-    }
-
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        rows_as_groups(Self { end: self.end, of: self.of.clone(), values: Vec::new() }, values, filter)
-    }
+    buffer_is_result!(|s| Self { end: s.end, of: s.of.clone(), values: Vec::new() });
 
     fn size(&self) -> usize {
         self.values.iter().map(|v| 16 + v.as_ref().map_or(0, |b| b.len())).sum()

@@ -81,6 +81,43 @@ pub fn rows_as_groups(
     fresh.state(EmitTo::All)
 }
 
+/// Three methods of an accumulator whose buffer is its result and is merged as values are added: a minimum, a sum of doubles. The
+/// argument makes one without groups from the one at hand.
+macro_rules! buffer_is_result {
+    (|$this:pat_param| $fresh:expr) => {
+        fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+            Ok(vec![self.evaluate(emit_to)?])
+        }
+
+        fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
+            self.update_batch(values, groups, None, total)
+        }
+
+        fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+            let $this = self;
+            $crate::aggregate::rows::rows_as_groups($fresh, values, filter)
+        }
+    };
+}
+pub(super) use buffer_is_result;
+
+/// Calls `each(group, bytes)` for every string or binary value that passes the filter; false for a column of another type.
+pub fn for_each_bytes(
+    array: &ArrayRef,
+    groups: &[usize],
+    filter: Option<&BooleanArray>,
+    mut each: impl FnMut(usize, &[u8]),
+) -> bool {
+    if let Some(strings) = array.as_string_opt::<i32>() {
+        for_each_valid(groups, strings.nulls(), filter, |row, group| each(group, strings.value(row).as_bytes()));
+    } else if let Some(binaries) = array.as_binary_opt::<i32>() {
+        for_each_valid(groups, binaries.nulls(), filter, |row, group| each(group, binaries.value(row)));
+    } else {
+        return false;
+    }
+    true
+}
+
 /// One bit per group.
 #[derive(Debug)]
 pub struct GroupBits(BooleanBufferBuilder);

@@ -15,7 +15,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use millstream_formats::condition::{ExceptionClass, SparkError};
 
-use super::rows::{GroupBits, boolean, column, for_each_valid, primitive, rows_as_groups};
+use super::rows::{GroupBits, boolean, buffer_is_result, column, for_each_valid, primitive, rows_as_groups};
 use super::udaf::{Aggregation, Bound, not_coerced};
 use crate::kernel::into_datafusion;
 
@@ -318,17 +318,7 @@ impl GroupsAccumulator for DoubleSum {
         Ok(Arc::new(PrimitiveArray::<Float64Type>::new(emit_to.take_needed(&mut self.sums).into(), Some(nulls))))
     }
 
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.evaluate(emit_to)?])
-    }
-
-    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
-        self.update_batch(values, groups, None, total)
-    }
-
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        rows_as_groups(Self::default(), values, filter)
-    }
+    buffer_is_result!(|_| Self::default());
 
     fn size(&self) -> usize {
         self.sums.capacity() * 8 + self.seen.size()
