@@ -9,6 +9,7 @@ use arrow::datatypes::Schema;
 
 use crate::condition::SparkError;
 use crate::text::show_strings;
+use crate::types::escape_control_characters;
 use crate::zone::Zone;
 
 /// The least width of a column.
@@ -38,7 +39,7 @@ impl Cells {
     /// # Errors
     /// A type that has no text.
     pub fn of(schema: &Schema, batches: &[RecordBatch], zone: &Zone, layout: &Layout) -> Result<Self, SparkError> {
-        let header = schema.fields().iter().map(|field| escaped(field.name())).collect();
+        let header = schema.fields().iter().map(|field| escape_control_characters(field.name())).collect();
         let mut rows: Vec<Vec<String>> = Vec::new();
         for batch in batches {
             let wanted = layout.rows_max.saturating_add(1).saturating_sub(rows.len()).min(batch.num_rows());
@@ -48,7 +49,7 @@ impl Cells {
             for column in batch.columns() {
                 let texts = show_strings(column.as_ref(), zone)?;
                 for (row, text) in rows.iter_mut().skip(first).zip(&texts) {
-                    row.push(cut(&escaped(text.unwrap_or("NULL")), layout.truncate));
+                    row.push(cut(&escape_control_characters(text.unwrap_or("NULL")), layout.truncate));
                 }
             }
         }
@@ -186,24 +187,6 @@ fn cut(text: &str, length: usize) -> String {
     head.chain(dots.chars()).collect()
 }
 
-/// Control characters as escapes.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{c}' => out.push_str("\\f"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{b}' => out.push_str("\\v"),
-            '\u{7}' => out.push_str("\\a"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 fn html_escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -213,8 +196,11 @@ mod tests {
     use super::*;
 
     fn cells(header: &[&str], rows: &[&[&str]], layout: &Layout) -> Cells {
-        let own = |cells: &[&str]| cells.iter().map(|c| cut(&escaped(c), layout.truncate)).collect();
-        Cells { header: header.iter().map(|c| escaped(c)).collect(), rows: rows.iter().map(|r| own(r)).collect() }
+        let own = |cells: &[&str]| cells.iter().map(|c| cut(&escape_control_characters(c), layout.truncate)).collect();
+        Cells {
+            header: header.iter().map(|c| escape_control_characters(c)).collect(),
+            rows: rows.iter().map(|r| own(r)).collect(),
+        }
     }
 
     const CUT: Layout = Layout { rows_max: 20, truncate: 20, vertical: false };

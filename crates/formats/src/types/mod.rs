@@ -30,6 +30,7 @@ mod json;
 mod names;
 
 pub use json::{from_json, schema_from_json, schema_to_json, to_json};
+pub(crate) use names::escape_control_characters;
 pub use names::{field_ddl, schema_ddl, simple_name, simple_string, sql_name, to_string, tree_string, type_name};
 
 /// Key of the field metadata that holds Spark's name of a type which Arrow cannot tell from a wider one.

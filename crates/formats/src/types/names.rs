@@ -177,7 +177,7 @@ pub fn tree_string(fields: &Fields, depth_max: Option<usize>) -> String {
 
 fn tree_fields(text: &mut String, prefix: &str, fields: &Fields, depth: usize) {
     for field in fields {
-        let name = escape_meta_characters(field.name());
+        let name = escape_control_characters(field.name());
         tree_line(text, prefix, &name, field, &format!(" (nullable = {})", field.is_nullable()), depth);
     }
 }
@@ -208,8 +208,8 @@ fn tree_line(text: &mut String, prefix: &str, name: &str, field: &Field, flag: &
     }
 }
 
-/// Control characters as their escapes, so that a name stays on its line.
-fn escape_meta_characters(name: &str) -> String {
+/// Control characters as their escapes, so that a text stays on its line.
+pub(crate) fn escape_control_characters(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for c in name.chars() {
         match c {
