@@ -147,7 +147,7 @@ impl Analyzer<'_> {
     pub fn list(&self, rel: Rel, list: Vec<Resolved>) -> Result<Rel, SparkError> {
         let items = self.items(list)?;
         let aggregates = items.iter().any(|i| super::expression::has_aggregate(i.expr()));
-        let grouping = aggregates.then(super::aggregate::Grouping::global);
+        let grouping = aggregates.then(super::aggregate_stage::Grouping::global);
         Ok(Select { input: rel, grouping, items, having: None, carried: vec![] }.build(vec![])?.0)
     }
 

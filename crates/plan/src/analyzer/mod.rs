@@ -10,6 +10,7 @@
 //! Not here: which streaming plans Spark refuses ([`crate::unsupported`]), functions (`millstream_functions`).
 
 mod aggregate;
+mod aggregate_stage;
 mod call;
 mod columns;
 mod derived;

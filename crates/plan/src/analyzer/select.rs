@@ -12,7 +12,7 @@ use arrow::datatypes::DataType;
 use datafusion::logical_expr::{Expr, Extension, Filter, LogicalPlan};
 use millstream_formats::condition::SparkError;
 
-use super::aggregate::{Grouping, aggregate_stage};
+use super::aggregate_stage::{Grouping, aggregate_stage};
 use super::existence::existence_stage;
 use super::expression::{Resolved, columns_of, has_aggregate, has_subquery, strip_alias};
 use super::rel::{Origin, Rel, alias, column, fresh_name, new_attribute, planner_error, project_plan};
