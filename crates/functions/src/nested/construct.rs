@@ -10,7 +10,6 @@ use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::SparkError;
 use millstream_formats::types;
 
-use super::internal;
 use crate::arguments::{no_common_type, not_constant, wrong_count};
 use crate::kernel::Kernel;
 use crate::{Function, FunctionContext, Typed, coerce};
@@ -27,7 +26,7 @@ pub(super) fn lookup(name: &str) -> Option<Function> {
 pub(super) fn row_by_row(cells: &[ArrayRef], rows: usize) -> Result<ArrayRef, SparkError> {
     let arrays: Vec<&dyn Array> = cells.iter().map(AsRef::as_ref).collect();
     let order: Vec<(usize, usize)> = (0..rows).flat_map(|row| (0..cells.len()).map(move |cell| (cell, row))).collect();
-    interleave(&arrays, &order).map_err(internal)
+    Ok(interleave(&arrays, &order)?)
 }
 
 /// `array(a, b, …)`: of the common type of its elements; without arguments an empty array of `void`.
@@ -50,7 +49,7 @@ fn array(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<T
             _ => row_by_row(arrays, rows)?,
         };
         let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(width, rows));
-        Ok(Arc::new(ListArray::try_new(Arc::clone(&field), offsets, values, None).map_err(internal)?))
+        Ok(Arc::new(ListArray::try_new(Arc::clone(&field), offsets, values, None)?))
     }))
 }
 
@@ -71,7 +70,6 @@ fn named_struct(name: &str, arguments: &[Typed], _: &FunctionContext) -> Result<
     }
     let fields = Fields::from(fields);
     let bound = fields.clone();
-    Ok(Kernel::new(name, DataType::Struct(fields), false).arrays(&values, move |arrays, _| {
-        Ok(Arc::new(StructArray::try_new(bound.clone(), arrays.to_vec(), None).map_err(internal)?))
-    }))
+    Ok(Kernel::new(name, DataType::Struct(fields), false)
+        .arrays(&values, move |arrays, _| Ok(Arc::new(StructArray::try_new(bound.clone(), arrays.to_vec(), None)?))))
 }

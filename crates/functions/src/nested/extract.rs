@@ -9,7 +9,6 @@ use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::{ExceptionClass, SparkError};
 
 use super::generate::under_nulls_of;
-use super::internal;
 use crate::arguments::{exactly, expect_count, type_mismatch, unexpected_input};
 use crate::coerce::{self, Expected};
 use crate::kernel::{Kernel, list, map, primitive, structs};
@@ -75,7 +74,7 @@ fn field_of_elements(value: &Typed, field: &str) -> Result<Typed, SparkError> {
         let rows = structs(list.values().as_ref())?;
         let values = under_nulls_of(rows, rows.column(index))?;
         let nulls = list.nulls().cloned();
-        Ok(Arc::new(ListArray::try_new(Arc::clone(&element), list.offsets().clone(), values, nulls).map_err(internal)?))
+        Ok(Arc::new(ListArray::try_new(Arc::clone(&element), list.offsets().clone(), values, nulls)?))
     }))
 }
 
@@ -129,7 +128,7 @@ fn element(value: &Typed, index: &Typed, item: &Field, base: Base, out_of_range:
                 (None, OutOfRange::Fails(condition)) => return Err(invalid_index(condition, wanted, length)),
             }
         }
-        take(list.values(), &UInt32Array::from(places), None).map_err(internal)
+        Ok(take(list.values(), &UInt32Array::from(places), None)?)
     })
 }
 
@@ -202,7 +201,7 @@ fn map_value(
     Ok(Kernel::new("[", item, true).arrays(&[value.clone(), key], move |arrays, rows| {
         let [array, key] = arrays else { return Err(SparkError::internal("a value has two arguments")) };
         let map = map(array.as_ref())?;
-        let same = make_comparator(map.keys().as_ref(), key.as_ref(), SortOptions::default()).map_err(internal)?;
+        let same = make_comparator(map.keys().as_ref(), key.as_ref(), SortOptions::default())?;
         let offsets = map.value_offsets();
         let find = |row: usize| {
             if map.is_null(row) || key.is_null(row) {
@@ -212,7 +211,7 @@ fn map_value(
             (begin..end).find(|at| same(*at as usize, row).is_eq())
         };
         let places: UInt32Array = (0..rows).map(find).collect();
-        take(map.values(), &places, None).map_err(internal)
+        Ok(take(map.values(), &places, None)?)
     }))
 }
 

@@ -66,9 +66,8 @@ fn list_of_rows(
 ) -> Result<ArrayRef, SparkError> {
     let DataType::List(item) = result else { return Err(SparkError::internal("a generator gives a list")) };
     let DataType::Struct(fields) = item.data_type() else { return Err(SparkError::internal("a generator gives rows")) };
-    let failed = |e: arrow::error::ArrowError| SparkError::internal(e.to_string());
-    let rows = StructArray::try_new(fields.clone(), columns, None).map_err(failed)?;
-    Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, Arc::new(rows), nulls).map_err(failed)?))
+    let rows = StructArray::try_new(fields.clone(), columns, None)?;
+    Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, Arc::new(rows), nulls)?))
 }
 
 fn explode(name: &str, arguments: &[Typed], _: &FunctionContext) -> Result<Typed, SparkError> {
@@ -132,10 +131,9 @@ pub(super) fn under_nulls_of(rows: &StructArray, column: &ArrayRef) -> Result<Ar
     if rows.null_count() == 0 {
         return Ok(Arc::clone(column));
     }
-    let failed = |e: arrow::error::ArrowError| SparkError::internal(e.to_string());
-    let kept = is_not_null(rows).map_err(failed)?;
+    let kept = is_not_null(rows)?;
     let nulls = new_null_array(column.data_type(), 1);
-    arrow::compute::kernels::zip::zip(&kept, column, &arrow::array::Scalar::new(nulls)).map_err(failed)
+    Ok(arrow::compute::kernels::zip::zip(&kept, column, &arrow::array::Scalar::new(nulls))?)
 }
 
 /// `stack(n, v1, v2, …)`: n rows of the values in order; missing ones are null.

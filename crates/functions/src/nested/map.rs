@@ -11,7 +11,6 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::types;
 
 use super::construct::row_by_row;
-use super::internal;
 use crate::arguments::{exactly, no_common_type, type_mismatch, unexpected_input, wrong_count};
 use crate::kernel::{Kernel, list, map, structs};
 use crate::{Function, FunctionContext, Typed, coerce};
@@ -72,13 +71,13 @@ pub(super) fn build(
         return Err(SparkError::internal("a map without entries"));
     };
     check_keys(&offsets, &keys, nulls.as_ref())?;
-    let entries_array = StructArray::try_new(fields.clone(), vec![keys, values], None).map_err(internal)?;
-    Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, entries_array, nulls, false).map_err(internal)?))
+    let entries_array = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
+    Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, entries_array, nulls, false)?))
 }
 
 /// Maps are small, so that comparing each key with those before it costs less than hashing them.
 fn check_keys(offsets: &OffsetBuffer<i32>, keys: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<(), SparkError> {
-    let same = make_comparator(keys.as_ref(), keys.as_ref(), SortOptions::default()).map_err(internal)?;
+    let same = make_comparator(keys.as_ref(), keys.as_ref(), SortOptions::default())?;
     for (row, window) in offsets.windows(2).enumerate() {
         let [begin, end] = *window else { continue };
         if nulls.is_some_and(|n| n.is_null(row)) {
@@ -161,8 +160,8 @@ fn from_arrays(name: &str, arguments: &[Typed], _: &FunctionContext) -> Result<T
             key_places.extend((0..length.unsigned_abs()).map(|i| k + i));
             value_places.extend((0..length.unsigned_abs()).map(|i| v + i));
         }
-        let keys = take(keys.values(), &UInt32Array::from(key_places), None).map_err(internal)?;
-        let values = take(values.values(), &UInt32Array::from(value_places), None).map_err(internal)?;
+        let keys = take(keys.values(), &UInt32Array::from(key_places), None)?;
+        let values = take(values.values(), &UInt32Array::from(value_places), None)?;
         build(&bound, OffsetBuffer::from_lengths(lengths), keys, values, nulls)
     }))
 }
@@ -192,8 +191,8 @@ fn from_entries(name: &str, arguments: &[Typed], _: &FunctionContext) -> Result<
             .flat_map(|row| offsets[row].unsigned_abs()..offsets[row + 1].unsigned_abs())
             .map(Some)
             .collect();
-        let keys = take(pairs.column(0), &places, None).map_err(internal)?;
-        let values = take(pairs.column(1), &places, None).map_err(internal)?;
+        let keys = take(pairs.column(0), &places, None)?;
+        let values = take(pairs.column(1), &places, None)?;
         build(&bound, OffsetBuffer::from_lengths(lengths), keys, values, Some(NullBuffer::from(valid.clone())))
     }))
 }
@@ -228,7 +227,7 @@ fn concatenate(name: &str, arguments: &[Typed], context: &FunctionContext) -> Re
             }
             lengths.push(order.len() - before);
         }
-        let gather = |columns: Vec<&dyn Array>| interleave(&columns, &order).map_err(internal);
+        let gather = |columns: Vec<&dyn Array>| interleave(&columns, &order);
         if maps.is_empty() {
             let empty = || arrow::array::new_empty_array(&DataType::Utf8);
             return build(&bound, OffsetBuffer::from_lengths(lengths), empty(), empty(), nulls);
@@ -257,7 +256,7 @@ fn list_of(
         let [array] = arrays else { return Err(SparkError::internal("a function of one map")) };
         let map = map(array.as_ref())?;
         let nulls = map.nulls().cloned();
-        Ok(Arc::new(ListArray::try_new(Arc::clone(&item), map.offsets().clone(), part(map), nulls).map_err(internal)?))
+        Ok(Arc::new(ListArray::try_new(Arc::clone(&item), map.offsets().clone(), part(map), nulls)?))
     }))
 }
 
@@ -304,7 +303,7 @@ fn contains_key(name: &str, arguments: &[Typed], context: &FunctionContext) -> R
     Ok(Kernel::new(name, DataType::Boolean, nullable).arrays(&[argument.clone(), key], move |arrays, rows| {
         let [array, key] = arrays else { return Err(SparkError::internal("map_contains_key has two arguments")) };
         let map = map(array.as_ref())?;
-        let same = make_comparator(map.keys().as_ref(), key.as_ref(), SortOptions::default()).map_err(internal)?;
+        let same = make_comparator(map.keys().as_ref(), key.as_ref(), SortOptions::default())?;
         let found = (0..rows).map(|row| {
             let known = map.is_valid(row) && key.is_valid(row);
             let (begin, end) = (map.value_offsets()[row], map.value_offsets()[row + 1]);
@@ -325,8 +324,7 @@ fn sort(name: &str, arguments: &[Typed], _: &FunctionContext) -> Result<Typed, S
     Ok(Kernel::new(name, result, argument.nullable).arrays(arguments, move |arrays, _| {
         let [array] = arrays else { return Err(SparkError::internal("mapsort has one argument")) };
         let map = map(array.as_ref())?;
-        let order =
-            make_comparator(map.keys().as_ref(), map.keys().as_ref(), SortOptions::default()).map_err(internal)?;
+        let order = make_comparator(map.keys().as_ref(), map.keys().as_ref(), SortOptions::default())?;
         let mut places: Vec<u32> = Vec::with_capacity(map.keys().len());
         let mut lengths = Vec::with_capacity(map.len());
         for window in map.value_offsets().windows(2) {
@@ -339,8 +337,8 @@ fn sort(name: &str, arguments: &[Typed], _: &FunctionContext) -> Result<Typed, S
             }
         }
         let places = UInt32Array::from(places);
-        let keys = take(map.keys(), &places, None).map_err(internal)?;
-        let values = take(map.values(), &places, None).map_err(internal)?;
+        let keys = take(map.keys(), &places, None)?;
+        let values = take(map.values(), &places, None)?;
         build(&bound, OffsetBuffer::from_lengths(lengths), keys, values, map.nulls().cloned())
     }))
 }

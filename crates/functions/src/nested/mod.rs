@@ -9,17 +9,9 @@ mod map;
 mod rearrange;
 mod str_to_map;
 
-use arrow::error::ArrowError;
-use millstream_formats::condition::SparkError;
-
 use crate::Function;
 
 pub(crate) use rearrange::{concat, reverse};
-
-/// A failure of Arrow that no input can cause.
-fn internal(error: ArrowError) -> SparkError {
-    SparkError::internal(error.to_string())
-}
 
 /// Every part of this module.
 const PARTS: &[fn(&str) -> Option<Function>] = &[

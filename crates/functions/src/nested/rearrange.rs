@@ -10,7 +10,6 @@ use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::types;
 
 use super::array::{item_of, picked, range, rearranged};
-use super::internal;
 use crate::arguments::{exactly, expect_count, no_common_type, unexpected_input};
 use crate::coerce;
 use crate::kernel::{Kernel, list, primitive};
@@ -47,9 +46,9 @@ pub(crate) fn concat(name: &str, arguments: &[Typed], context: &FunctionContext)
             lengths.push(order.len() - before);
         }
         let values: Vec<&dyn Array> = lists.iter().map(|l| l.values().as_ref()).collect();
-        let values = interleave(&values, &order).map_err(internal)?;
+        let values = interleave(&values, &order)?;
         let offsets = OffsetBuffer::from_lengths(lengths);
-        Ok(Arc::new(ListArray::try_new(Arc::clone(&item), offsets, values, nulls).map_err(internal)?))
+        Ok(Arc::new(ListArray::try_new(Arc::clone(&item), offsets, values, nulls)?))
     }))
 }
 
@@ -92,14 +91,13 @@ fn zip(name: &str, arguments: &[Typed], _: &FunctionContext) -> Result<Typed, Sp
             }
             lengths.push(longest);
         }
-        let column = |(list, places): (&&ListArray, Vec<Option<u32>>)| {
-            take(list.values(), &UInt32Array::from(places), None).map_err(internal)
-        };
+        let column =
+            |(list, places): (&&ListArray, Vec<Option<u32>>)| take(list.values(), &UInt32Array::from(places), None);
         let total = lengths.iter().sum();
         let columns = lists.iter().zip(places).map(column).collect::<Result<Vec<_>, _>>()?;
-        let values = StructArray::try_new_with_length(fields.clone(), columns, None, total).map_err(internal)?;
+        let values = StructArray::try_new_with_length(fields.clone(), columns, None, total)?;
         let offsets = OffsetBuffer::from_lengths(lengths);
-        Ok(Arc::new(ListArray::try_new(Arc::clone(&item), offsets, Arc::new(values), nulls).map_err(internal)?))
+        Ok(Arc::new(ListArray::try_new(Arc::clone(&item), offsets, Arc::new(values), nulls)?))
     }))
 }
 
@@ -135,10 +133,9 @@ fn insert(name: &str, arguments: &[Typed], context: &FunctionContext) -> Result<
             }
             lengths.push(order.len() - before);
         }
-        let values =
-            interleave(&[list.values().as_ref(), value.as_ref(), filler.as_ref()], &order).map_err(internal)?;
+        let values = interleave(&[list.values().as_ref(), value.as_ref(), filler.as_ref()], &order)?;
         let offsets = OffsetBuffer::from_lengths(lengths);
-        Ok(Arc::new(ListArray::try_new(Arc::clone(&item), offsets, values, nulls).map_err(internal)?))
+        Ok(Arc::new(ListArray::try_new(Arc::clone(&item), offsets, values, nulls)?))
     }))
 }
 

@@ -72,8 +72,7 @@ fn evaluate(cut: &Typed, pairs: ArrayRef, separators: ArrayRef) -> Result<ArrayR
     use datafusion::logical_expr::execution_props::ExecutionProps;
     use datafusion::physical_expr::create_physical_expr;
     let failed = crate::kernel::from_datafusion;
-    let batch = arrow::array::RecordBatch::try_from_iter([("pair", pairs), ("separator", separators)])
-        .map_err(|e| SparkError::internal(e.to_string()))?;
+    let batch = arrow::array::RecordBatch::try_from_iter([("pair", pairs), ("separator", separators)])?;
     let schema = DFSchema::try_from(batch.schema().as_ref().clone()).map_err(failed)?;
     let expr = create_physical_expr(&cut.expr, &schema, &ExecutionProps::new(), &Default::default()).map_err(failed)?;
     expr.evaluate(&batch).and_then(|v| v.into_array(batch.num_rows())).map_err(failed)
