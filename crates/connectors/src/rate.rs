@@ -241,7 +241,7 @@ pub(crate) fn number_rows(first: i64, end: i64, step: i64, time_us: impl Fn(i64)
         let times =
             TimestampMicrosecondArray::from_iter_values(values.iter().map(|v| time_us(*v))).with_timezone("UTC");
         let batch = RecordBatch::try_new(schema(), vec![Arc::new(times), Arc::new(Int64Array::from(values))]);
-        Some(batch.map_err(|e| SparkError::internal(e.to_string())))
+        Some(batch.map_err(SparkError::from))
     }))
 }
 

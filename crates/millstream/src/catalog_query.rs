@@ -546,8 +546,7 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<Rows, SparkError> {
     let fields = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let arrays = columns.into_iter().map(|(_, array)| array).collect();
-    let rows =
-        RecordBatch::try_new(Arc::clone(&schema) as _, arrays).map_err(|e| SparkError::internal(e.to_string()))?;
+    let rows = RecordBatch::try_new(Arc::clone(&schema) as _, arrays)?;
     Ok((schema, vec![rows]))
 }
 

@@ -325,6 +325,6 @@ pub(crate) fn strings(columns: &[&str], rows: Vec<Vec<Option<String>>>) -> Resul
     let arrays: Vec<ArrayRef> = (0..columns.len())
         .map(|i| Arc::new(StringArray::from_iter(rows.iter().map(|row| row.get(i).cloned().flatten()))) as ArrayRef)
         .collect();
-    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(|e| SparkError::internal(e.to_string()))?;
+    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)?;
     Ok((schema, vec![batch]))
 }

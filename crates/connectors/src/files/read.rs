@@ -121,7 +121,7 @@ impl ReadPlan {
                 fields.push(metadata_field());
                 continue;
             }
-            let field = full.field_with_name(name).map_err(|e| SparkError::internal(e.to_string()))?;
+            let field = full.field_with_name(name)?;
             fields.push(Arc::new(field.clone()));
             if table.is_partition(name) {
                 output.push(Output::Partition(field.clone()));
@@ -166,15 +166,12 @@ impl ReadPlan {
             (Output::Data(index), _) => {
                 block.columns.get(*index).cloned().ok_or_else(|| SparkError::internal("a file gave too few columns"))
             }
-            (_, Some(value)) => {
-                arrow::compute::take(value.as_ref(), &repeat, None).map_err(|e| SparkError::internal(e.to_string()))
-            }
+            (_, Some(value)) => Ok(arrow::compute::take(value.as_ref(), &repeat, None)?),
             (_, None) => Err(SparkError::internal("a constant column without value")),
         };
         let columns = self.output.iter().zip(constants).map(column).collect::<Result<Vec<_>, _>>()?;
         let rows = RecordBatchOptions::new().with_row_count(Some(block.rows));
-        RecordBatch::try_new_with_options(self.schema(), columns, &rows)
-            .map_err(|e| SparkError::internal(e.to_string()))
+        Ok(RecordBatch::try_new_with_options(self.schema(), columns, &rows)?)
     }
 
     /// The values that all rows of a file share, one row each.
@@ -264,9 +261,7 @@ fn metadata(file: &DataFile) -> Result<ArrayRef, SparkError> {
         long(i64::try_from(end - start).unwrap_or(i64::MAX)),
         Arc::new(time),
     ];
-    StructArray::try_new(fields, columns, None)
-        .map(|array| Arc::new(array) as ArrayRef)
-        .map_err(|e| SparkError::internal(e.to_string()))
+    Ok(Arc::new(StructArray::try_new(fields, columns, None)?))
 }
 
 /// What opening a file costs, in bytes, as Spark counts it; also the smallest part of a file.

@@ -70,7 +70,7 @@ impl Layout {
             ));
         }
         let names = partitions.iter().map(|i| schema.field(*i).name().clone()).collect();
-        let file_schema = Arc::new(schema.project(&data).map_err(|e| SparkError::internal(e.to_string()))?);
+        let file_schema = Arc::new(schema.project(&data)?);
         Ok(Self { format: Arc::new(format), data, partitions, names, file_schema, zone, fsync })
     }
 
@@ -163,7 +163,7 @@ impl TableWriter {
         if rows.num_rows() == 0 {
             return Ok(());
         }
-        let data = rows.project(&self.layout.data).map_err(|e| SparkError::internal(e.to_string()))?;
+        let data = rows.project(&self.layout.data)?;
         if self.layout.partitions.is_empty() {
             return self.output(partition, String::new())?.write(&data);
         }
@@ -237,6 +237,6 @@ impl Drop for TableWriter {
 fn take(rows: &RecordBatch, indexes: Vec<u32>) -> Result<RecordBatch, SparkError> {
     let indexes = UInt32Array::from(indexes);
     let column = |c: &ArrayRef| arrow::compute::take(c.as_ref(), &indexes, None);
-    let columns = rows.columns().iter().map(column).collect::<Result<Vec<_>, _>>();
-    columns.and_then(|c| RecordBatch::try_new(rows.schema(), c)).map_err(|e| SparkError::internal(e.to_string()))
+    let columns = rows.columns().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    Ok(RecordBatch::try_new(rows.schema(), columns)?)
 }

@@ -107,8 +107,7 @@ impl OpenSegment {
         offsets.push(0);
         offsets.extend_from_slice(&self.ends);
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        let values = StringArray::try_new(offsets, Buffer::from_vec(self.text), None);
-        let values = values.map_err(|e| SparkError::internal(e.to_string()))?;
+        let values = StringArray::try_new(offsets, Buffer::from_vec(self.text), None)?;
         let times = TimestampMicrosecondArray::from(self.times_us).with_timezone("UTC");
         Ok(Segment { first, values, times, bytes })
     }

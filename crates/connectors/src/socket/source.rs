@@ -188,7 +188,7 @@ fn rows(slices: Vec<(Segment, usize, usize)>, schema: SchemaRef) -> Rows {
     Box::new(slices.into_iter().map(move |(segment, from, to)| {
         let (values, times) = segment.slice(from, to);
         let columns: Vec<ArrayRef> = if schema.fields().len() > 1 { vec![values, times] } else { vec![values] };
-        RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|e| SparkError::internal(e.to_string()))
+        Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
     }))
 }
 

@@ -225,8 +225,7 @@ pub fn from_csv(texts: &StringArray, fields: &Fields, options: Arc<CsvReadOption
         return Err(SparkError::internal("a struct that is none"));
     };
     let rows = valid.len();
-    let array = StructArray::try_new_with_length(fields, reader.finish()?, Some(NullBuffer::from(valid)), rows);
-    array.map(|a| Arc::new(a) as ArrayRef).map_err(|e| SparkError::internal(e.to_string()))
+    Ok(Arc::new(StructArray::try_new_with_length(fields, reader.finish()?, Some(NullBuffer::from(valid)), rows)?))
 }
 
 #[cfg(test)]

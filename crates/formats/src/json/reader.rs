@@ -196,8 +196,7 @@ fn structs(texts: &StringArray, fields: &Fields, options: Arc<JsonReadOptions>) 
         return Err(SparkError::internal("a struct that is none"));
     };
     let rows = valid.len();
-    let array = StructArray::try_new_with_length(fields, reader.finish()?, Some(NullBuffer::from(valid)), rows);
-    array.map(|a| Arc::new(a) as ArrayRef).map_err(|e| SparkError::internal(e.to_string()))
+    Ok(Arc::new(StructArray::try_new_with_length(fields, reader.finish()?, Some(NullBuffer::from(valid)), rows)?))
 }
 
 fn collections(texts: &StringArray, data_type: &DataType, options: &JsonReadOptions) -> Result<ArrayRef, SparkError> {

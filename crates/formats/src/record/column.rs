@@ -345,7 +345,7 @@ impl Column {
                     .map(|a| Arc::new(a) as ArrayRef)
             }
         };
-        array.map_err(|e| SparkError::internal(e.to_string()))
+        Ok(array?)
     }
 
     /// The type that [`Column::finish`] gives: that asked for, every field of it nullable, as Spark reads files.

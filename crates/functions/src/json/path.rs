@@ -117,10 +117,9 @@ pub(super) fn json_tuple(name: &str, arguments: &[Typed], _: &FunctionContext) -
     Ok(Kernel::new(name, DataType::List(item), false).arrays(arguments, move |arrays, rows| {
         let DataType::Struct(fields) = bound.data_type() else { return Err(SparkError::internal("rows are structs")) };
         let columns = tuple_columns(arrays, rows)?;
-        let failed = |e: arrow::error::ArrowError| SparkError::internal(e.to_string());
-        let structs = StructArray::try_new_with_length(fields.clone(), columns, None, rows).map_err(failed)?;
+        let structs = StructArray::try_new_with_length(fields.clone(), columns, None, rows)?;
         let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(1, rows));
-        Ok(Arc::new(ListArray::try_new(Arc::clone(&bound), offsets, Arc::new(structs), None).map_err(failed)?))
+        Ok(Arc::new(ListArray::try_new(Arc::clone(&bound), offsets, Arc::new(structs), None)?))
     }))
 }
 

@@ -79,8 +79,7 @@ fn batch(array: &StructArray) -> Result<RecordBatch, SparkError> {
     let schema = Arc::new(Schema::new(array.fields().clone()));
     let fields = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
     let rows = RecordBatchOptions::new().with_row_count(Some(array.len()));
-    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), array.columns().to_vec(), &rows)
-        .map_err(|e| SparkError::internal(e.to_string()))
+    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), array.columns().to_vec(), &rows)?)
 }
 
 /// A text for each value; null stays null.

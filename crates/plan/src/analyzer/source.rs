@@ -50,8 +50,7 @@ pub fn local(batches: &[RecordBatch], schema: &SchemaRef) -> Result<Rel, SparkEr
             let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(b.num_rows()));
             RecordBatch::try_new_with_options(Arc::clone(&table_schema), b.columns().to_vec(), &options)
         })
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| SparkError::internal(e.to_string()))?;
+        .collect::<Result<Vec<_>, _>>()?;
     let table = LocalTable::try_new(table_schema, batches).map_err(planner_error)?;
     let mut rel = scan(Arc::new(table), &[], false)?;
     for (attribute, field) in rel.output.iter_mut().zip(schema.fields()) {

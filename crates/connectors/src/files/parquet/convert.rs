@@ -109,7 +109,6 @@ fn find<'f>(fields: &'f Fields, name: &str) -> Option<(usize, &'f Arc<Field>)> {
 /// # Errors
 /// A value that does not fit.
 pub(super) fn convert(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, SparkError> {
-    let internal = |e: arrow::error::ArrowError| SparkError::internal(e.to_string());
     match (array.data_type(), to) {
         (from, to) if from == to => Ok(Arc::clone(array)),
         (_, DataType::Null) => Ok(new_null_array(to, array.len())),
@@ -121,13 +120,13 @@ pub(super) fn convert(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Spark
             };
             let columns = fields.iter().map(column).collect::<Result<Vec<_>, _>>()?;
             let made = StructArray::try_new_with_length(fields.clone(), columns, array.nulls().cloned(), array.len());
-            made.map(|a| Arc::new(a) as ArrayRef).map_err(internal)
+            Ok(Arc::new(made?))
         }
         (DataType::List(_), DataType::List(item)) => {
             let list = array.as_list::<i32>();
             let values = convert(list.values(), item.data_type())?;
             let made = ListArray::try_new(Arc::clone(item), list.offsets().clone(), values, list.nulls().cloned());
-            made.map(|a| Arc::new(a) as ArrayRef).map_err(internal)
+            Ok(Arc::new(made?))
         }
         (DataType::Map(..), DataType::Map(entries, sorted)) => {
             let map = array.as_map();
@@ -136,15 +135,15 @@ pub(super) fn convert(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Spark
             };
             let columns = vec![convert(map.keys(), key.data_type())?, convert(map.values(), value.data_type())?];
             let fields: Fields = vec![Arc::clone(key), Arc::clone(value)].into();
-            let rows = StructArray::try_new(fields, columns, None).map_err(internal)?;
+            let rows = StructArray::try_new(fields, columns, None)?;
             let made =
                 MapArray::try_new(Arc::clone(entries), map.offsets().clone(), rows, map.nulls().cloned(), *sorted);
-            made.map(|a| Arc::new(a) as ArrayRef).map_err(internal)
+            Ok(Arc::new(made?))
         }
         (DataType::Timestamp(unit, _), DataType::Timestamp(_, zone)) => {
             // An instant stays the instant whether Arrow knew its zone or not; only the unit changes.
-            let naive = arrow::compute::cast(array, &DataType::Timestamp(*unit, None)).map_err(internal)?;
-            let micros = arrow::compute::cast(&naive, &types::timestamp_ntz()).map_err(internal)?;
+            let naive = arrow::compute::cast(array, &DataType::Timestamp(*unit, None))?;
+            let micros = arrow::compute::cast(&naive, &types::timestamp_ntz())?;
             let micros = micros.as_primitive::<arrow::datatypes::TimestampMicrosecondType>().clone();
             Ok(Arc::new(micros.with_timezone_opt(zone.clone())))
         }

@@ -74,8 +74,7 @@ impl ParquetOutput {
     /// What the file system says.
     pub fn write(&mut self, rows: &RecordBatch) -> Result<(), SparkError> {
         let schema = Arc::new(plain(rows.schema_ref()));
-        let rows =
-            RecordBatch::try_new(schema, rows.columns().to_vec()).map_err(|e| SparkError::internal(e.to_string()))?;
+        let rows = RecordBatch::try_new(schema, rows.columns().to_vec())?;
         self.writer.write(&rows).map_err(|e| failed(&self.path, &e))
     }
 

@@ -183,7 +183,6 @@ impl Collector for Records {
     fn finish(mut self: Box<Self>) -> Result<RecordBatch, SparkError> {
         let columns = self.reader()?.finish()?;
         let fields: Vec<Field> = self.function.fields.iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
-        batch.map_err(|e| SparkError::internal(e.to_string()))
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
     }
 }

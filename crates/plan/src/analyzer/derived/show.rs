@@ -86,7 +86,6 @@ impl Collector for Shown {
         let cells = Cells::of(schema, &self.rows, zone, layout)?;
         let text = if *html { cells.html(layout) } else { cells.text(layout) };
         let schema = Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8, false)]));
-        RecordBatch::try_new(schema, vec![Arc::new(StringArray::from(vec![text]))])
-            .map_err(|e| SparkError::internal(e.to_string()))
+        Ok(RecordBatch::try_new(schema, vec![Arc::new(StringArray::from(vec![text]))])?)
     }
 }

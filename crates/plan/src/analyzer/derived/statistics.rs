@@ -233,7 +233,7 @@ impl Collector for Counters {
             fields.push(Field::new(format!("c{i}"), types::array(data_type.clone(), true), false));
             arrays.push(Arc::new(list));
         }
-        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| SparkError::internal(e.to_string()))
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
     }
 }
 

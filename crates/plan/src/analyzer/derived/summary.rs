@@ -145,6 +145,6 @@ impl Collector for Cells {
             arrays.push(Arc::new(texts.collect::<StringArray>()));
         }
         let fields: Vec<Field> = (0..=columns).map(|i| Field::new(format!("c{i}"), DataType::Utf8, true)).collect();
-        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| SparkError::internal(e.to_string()))
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
     }
 }

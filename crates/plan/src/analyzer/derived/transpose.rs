@@ -37,8 +37,7 @@ impl Analyzer<'_> {
         let keys: ArrayRef = Arc::new(others.iter().map(|a| Some(a.name.as_str())).collect::<StringArray>());
         let schema = Arc::new(Schema::new(fields));
         let columns = std::iter::once(keys).chain(columns).collect();
-        let batch =
-            RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|e| SparkError::internal(e.to_string()))?;
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
         source::local(&[batch], &schema)
     }
 
@@ -92,7 +91,7 @@ impl Analyzer<'_> {
         }
         let schema =
             batches.first().map_or_else(|| Arc::new(resolved.plan.schema().as_arrow().clone()), RecordBatch::schema);
-        arrow::compute::concat_batches(&schema, &batches).map_err(|e| SparkError::internal(e.to_string()))
+        Ok(arrow::compute::concat_batches(&schema, &batches)?)
     }
 }
 
@@ -117,7 +116,6 @@ fn transposed(
     others: &[Attribute],
     value_type: &DataType,
 ) -> Result<(Vec<String>, Vec<ArrayRef>), SparkError> {
-    let internal = |e: arrow::error::ArrowError| SparkError::internal(e.to_string());
     let (mut names, mut columns) = (Vec::new(), Vec::new());
     for row in 0..rows.num_rows() {
         let name = ScalarValue::try_from_array(rows.column(0), row).map_err(planner_error)?;
@@ -129,7 +127,7 @@ fn transposed(
         let cells: Vec<&dyn arrow::array::Array> = cells.iter().map(AsRef::as_ref).collect();
         columns.push(match cells.is_empty() {
             true => arrow::array::new_empty_array(value_type),
-            false => concat(&cells).map_err(internal)?,
+            false => concat(&cells)?,
         });
     }
     Ok((names, columns))
