@@ -369,7 +369,8 @@ mod tests {
             let operation = operation.clone();
             async move { operation.send(batch(&operation, 1)).await }
         });
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        // On the one thread of this runtime it runs now, until it waits.
+        tokio::task::yield_now().await;
         assert!(!producer.is_finished());
         let mut stream = Box::pin(attach(operation.clone(), None).expect("attach"));
         assert!(stream.next().await.is_some());
