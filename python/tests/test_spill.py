@@ -193,3 +193,10 @@ def test_settings_of_memory_are_checked_and_reach_the_workers() -> None:
     with context(spark_python_worker_memory="1g", spark_shuffle_spill="false") as sc:
         told = sc.parallelize([0], 1).map(lambda _: os.environ[options.VARIABLE]).first()
         assert options.Options(**json.loads(told)) == options.Options("true", False, 1 << 30)
+
+
+def test_what_a_worker_held_before_spills_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "used_bytes", lambda: 10 << 30)
+    pairs = [(number % 1000, number) for number in range(20_000)]
+    found = list(operators.apply([("mergeCombiners", lambda a, b: a + b)], 0, pairs))
+    assert [key for key, _ in found] == list(range(1000))

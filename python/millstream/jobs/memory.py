@@ -15,7 +15,7 @@ from millstream.jobs import options
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _FIRST_LOOK = 64
 _LEAST_BETWEEN_LOOKS = 16
-_MOST_BETWEEN_LOOKS = 100_000
+_MOST_BETWEEN_LOOKS = 2048
 _MMAP_THRESHOLD, _LARGE_BYTES = -3, 256 * 1024
 _ENDLESS = (1 << 30) - 1
 
@@ -45,7 +45,7 @@ class Budget:
         chosen = options.current()
         self._endless = not chosen.spill
         # Nine tenths, as PySpark leaves the rest to what else a function holds.
-        self._limit = self._least = chosen.memory_bytes // 10 * 9
+        self._least = self._limit = chosen.memory_bytes // 10 * 9
         self._elements = _FIRST_LOOK
         self._seen = 0
         self._growth = 0.0
@@ -55,8 +55,13 @@ class Budget:
         """Return how many elements may be taken before the first look."""
         if self._endless:
             return _ENDLESS
-        self._seen = used_bytes()
+        self._allow_for_others()
         return self._elements
+
+    def _allow_for_others(self) -> None:
+        """Leave some room above what is there now, which belongs to others: else there were no end of small files."""
+        self._seen = used_bytes()
+        self._limit = max(self._least, self._seen + self._seen // 20)
 
     def look(self) -> int:
         """Return how many more elements may be taken before the next look; less than 0 if there are too many."""
@@ -76,8 +81,6 @@ class Budget:
     def spilled(self) -> int:
         """Take note that what was held has gone; return how many elements may be taken before the next look."""
         release()
-        self._seen = used_bytes()
-        # What did not go belongs to others: without some room there would be no end of small files.
-        self._limit = max(self._least, self._seen + self._seen // 20)
+        self._allow_for_others()
         self._elements = max(_FIRST_LOOK, self._elements // 4)
         return self._elements
