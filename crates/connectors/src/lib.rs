@@ -7,6 +7,7 @@ pub mod console;
 mod errors;
 pub mod files;
 pub mod memory;
+mod memory_stream;
 pub mod noop;
 pub mod options;
 pub mod rate;
@@ -17,4 +18,5 @@ pub mod socket;
 pub mod source;
 
 pub use files::{FileScan, SaveMode, WriteSpec, file_scan, write_files};
+pub use memory_stream::MemoryStream;
 pub use registry::{open_sink, open_source};

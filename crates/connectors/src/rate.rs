@@ -22,7 +22,7 @@ use millstream_formats::types;
 
 use crate::errors::{bad_offset, illegal_argument, must_be_positive, user_schema_refused};
 use crate::options::{Options, duration_us, warn_unknown};
-use crate::source::{Offset, OpenContext, Origin, Rows, Source, SourceSpec};
+use crate::source::{Conf, Offset, OpenContext, Origin, Rows, Source, SourceSpec};
 
 /// Rows of one record batch.
 const BATCH_ROWS: i64 = 8192;
@@ -71,12 +71,17 @@ impl Origin for RateOrigin {
         schema()
     }
 
-    fn open(&self, context: OpenContext) -> Result<Box<dyn Source>, SparkError> {
-        warn_unknown(&self.1, "rate source", &["rowsPerSecond", "rampUpTime", "numPartitions", "path"]);
+    fn check(&self, _conf: &Conf) -> Result<(), SparkError> {
         let seconds_max = i64::MAX / self.0.rows_per_second;
         if self.0.ramp_up_seconds > seconds_max {
             return Err(rate_overflow(self.0.rows_per_second, seconds_max, self.0.ramp_up_seconds));
         }
+        Ok(())
+    }
+
+    fn open(&self, context: OpenContext) -> Result<Box<dyn Source>, SparkError> {
+        warn_unknown(&self.1, "rate source", &["rowsPerSecond", "rampUpTime", "numPartitions", "path"]);
+        self.check(&context.conf)?;
         let fsync = (context.conf)("spark.millstream.checkpoint.fsync").is_some_and(|t| t == "true");
         let start_ms = start_of_query(&context.metadata_dir, Writer { role: "source_log", fsync })?;
         Ok(Box::new(RateSource {

@@ -4,15 +4,16 @@
 //! latest_offset(start, limit) ─► end ─► [offsets/N written] ─► read(start, end) ─► rows … ─► [commits/N written] ─► commit(end)
 //! ```
 //!
-//! The engine calls these from one thread at a time per source. An offset is Spark's JSON for that source, on one line.
-//! Reading the same range twice gives the same rows, except from sources that Spark calls not recoverable (socket).
+//! A source is called by one thread at a time. An offset is Spark's JSON for that source, on one line.
+//! Reading the same range twice gives the same rows, also after a restart, except from sources that Spark calls not recoverable
+//! (socket): see [`Source::recoverable`].
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, SchemaRef};
-use millstream_formats::condition::SparkError;
+use millstream_formats::condition::{ExceptionClass, SparkError};
 
 use crate::options::Options;
 
@@ -42,6 +43,25 @@ pub struct SourceSpec {
     pub parallelism: usize,
 }
 
+impl SourceSpec {
+    /// The same, if its path is said once: by an option or by `load`.
+    ///
+    /// # Errors
+    /// It is said by both.
+    pub fn with_one_path(self) -> Result<Self, SparkError> {
+        if self.options.contains("path") && !self.paths.is_empty() {
+            return Err(SparkError::new(
+                ExceptionClass::Analysis,
+                "_LEGACY_ERROR_TEMP_1188",
+                "",
+                "There is a 'path' option set and load() is called with a path parameter. Either remove the path option, or call \
+                 load() without the parameter. To ignore this check, set 'spark.sql.legacy.pathOptionBehavior.enabled' to 'true'.",
+            ));
+        }
+        Ok(self)
+    }
+}
+
 /// What is fixed when the query starts.
 #[derive(Clone)]
 pub struct OpenContext {
@@ -66,6 +86,14 @@ pub trait Origin: Send + Sync {
         None
     }
 
+    /// Whether [`Origin::open`] would refuse the options: what a front asks that opens the source much later than it loads it.
+    ///
+    /// # Errors
+    /// Those that `open` would give. Nothing was opened or written.
+    fn check(&self, _conf: &Conf) -> Result<(), SparkError> {
+        Ok(())
+    }
+
     /// Opens the source for a query that starts.
     ///
     /// # Errors
@@ -84,6 +112,17 @@ pub trait Source: Send + Sync {
     /// How far a batch that begins after `start` (none: at the beginning) may go now, or `start` (none) again if there is
     /// nothing new. Applies the source's own limits unless `unlimited` (trigger `once`). May write to the source's log.
     fn latest_offset(&self, start: Option<&Offset>, unlimited: bool) -> Result<Option<Offset>, SparkError>;
+
+    /// Whether another process can read the same range again.
+    fn recoverable(&self) -> bool {
+        true
+    }
+
+    /// Lets each later call of [`Source::latest_offset`] go at most `rows` rows beyond its start, beside the source's own limits.
+    /// False: this source cannot count rows ahead, and has no such limit.
+    fn limit_rows(&self, _rows: u64) -> bool {
+        false
+    }
 
     /// For the progress: the newest offset known, without limits.
     fn reported_latest(&self) -> Option<Offset> {

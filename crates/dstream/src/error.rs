@@ -7,6 +7,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use millstream_formats::condition::SparkError;
 use millstream_formats::files::FileError;
 
 use crate::Time;
@@ -69,6 +70,35 @@ pub enum StreamError {
         /// What was wrong.
         source: Arc<StreamError>,
     },
+    /// A connector refuses what it was asked for.
+    #[error(transparent)]
+    Connector(#[from] SparkError),
+    /// A source of the connectors fails.
+    #[error("Source `{name}`, {range}: {}", with_causes(cause))]
+    Source {
+        /// Name of the source: `FileSource[/in]`.
+        name: String,
+        /// The batch and its offsets, as far as they are known.
+        range: String,
+        /// What the connector says.
+        cause: SparkError,
+    },
+    /// A row has no place in the type that it was to become.
+    #[error("Row {row} of partition {partition} in the batch {batch} is no `{wanted}`: {}{reason}", in_column(column.as_deref()))]
+    Row {
+        /// The batch.
+        batch: Time,
+        /// Partition of the batch, from 0.
+        partition: usize,
+        /// Row of the partition, from 0.
+        row: u64,
+        /// The column, with those above it: `address.zip`. `None`: the library does not say.
+        column: Option<String>,
+        /// The Rust type.
+        wanted: &'static str,
+        /// What does not fit.
+        reason: String,
+    },
     /// A receiver cannot go on.
     #[error("{0}")]
     Receiver(String),
@@ -123,7 +153,8 @@ impl StreamError {
             StreamError::Invalid(_) => "java.lang.Exception",
             StreamError::Io { .. } => "java.io.IOException",
             StreamError::Batch { source, .. } => source.java_class(),
-            StreamError::Panic(_) | StreamError::User(_) => "java.lang.RuntimeException",
+            StreamError::Connector(_) | StreamError::Source { .. } => "org.apache.spark.SparkException",
+            StreamError::Panic(_) | StreamError::User(_) | StreamError::Row { .. } => "java.lang.RuntimeException",
         }
     }
 }
@@ -136,6 +167,16 @@ impl From<FileError> for StreamError {
             error => StreamError::Checkpoint { path: error.path().to_owned(), reason: error.problem() },
         }
     }
+}
+
+/// An error with those that led to it: what a reader of files says of a record is behind what it says of the file.
+fn with_causes(error: &SparkError) -> String {
+    let causes = std::iter::successors(Some(error), |error| SparkError::cause(error));
+    causes.map(ToString::to_string).collect::<Vec<_>>().join("; caused by: ")
+}
+
+fn in_column(column: Option<&str>) -> String {
+    column.map(|column| format!("column `{column}`: ")).unwrap_or_default()
 }
 
 /// `require` of the JVM's library.

@@ -62,6 +62,7 @@ impl<B: Datasets> Shared<B> {
             (checkpointing.directory.clone(), checkpointing.datasets.clone())
         };
         self.graph.start(zero, directory.is_some() || datasets.is_some())?;
+        self.open_sources(directory.as_deref(), recovered.is_some())?;
         if let Some(checkpoint) = &recovered {
             self.restore(checkpoint)?;
         }
@@ -326,6 +327,7 @@ impl<B: Datasets> Shared<B> {
         // What was received last is in the next batch.
         self.scheduler.stop_generating(last_within.map(Span::to_std));
         self.scheduler.stop_running(last_within.is_some(), || self.graph.datasets.cancel());
+        self.close_sources();
         self.listeners.stop();
         *self.metrics.lock() = None;
         *self.endpoint.lock() = None;

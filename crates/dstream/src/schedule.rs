@@ -12,8 +12,8 @@ use parking_lot::{Condvar, Mutex};
 use crate::checkpoint::Standing;
 use crate::checkpoint::saved::SaveTo;
 use crate::context::Shared;
-use crate::graph::OutputJob;
-use crate::listener::{BatchInfo, Event, InputInfo, OutputInfo};
+use crate::graph::{Input, OutputJob};
+use crate::listener::{BatchInfo, Event, OutputInfo};
 use crate::{Datasets, StreamError, Time};
 
 /// Output operations that wait and that run.
@@ -26,6 +26,8 @@ pub(crate) struct Scheduler<B: Datasets> {
     sets: Mutex<BTreeMap<Time, Arc<JobSet>>>,
     /// Batches whose time has come, but that are not made.
     due: Mutex<VecDeque<Time>>,
+    /// Jobs of batches that are made, but wait for a checkpoint that says what they are made of.
+    held: Mutex<Vec<Job<B>>>,
     workers: Mutex<Vec<Worker>>,
     worker_ids: Mutex<Vec<ThreadId>>,
     generator: Mutex<Option<Worker>>,
@@ -49,7 +51,7 @@ struct Job<B: Datasets> {
 /// The output operations of one batch.
 struct JobSet {
     time: Time,
-    inputs: Vec<InputInfo>,
+    inputs: Vec<Input>,
     submitted: Time,
     progress: Mutex<Progress>,
 }
@@ -65,7 +67,7 @@ impl JobSet {
         let progress = self.progress.lock();
         BatchInfo {
             time: self.time,
-            inputs: self.inputs.clone(),
+            inputs: self.inputs.iter().map(Input::info).collect(),
             submitted: self.submitted,
             started: progress.started,
             ended: progress.ended,
@@ -81,6 +83,7 @@ impl<B: Datasets> Default for Scheduler<B> {
             changed: Condvar::new(),
             sets: Mutex::default(),
             due: Mutex::default(),
+            held: Mutex::new(Vec::new()),
             workers: Mutex::default(),
             worker_ids: Mutex::default(),
             generator: Mutex::default(),
@@ -159,6 +162,13 @@ impl<B: Datasets> Scheduler<B> {
         done
     }
 
+    /// Queues the jobs that were held.
+    fn release(&self) {
+        let mut jobs = self.jobs.lock();
+        jobs.queue.append(&mut self.held.lock().drain(..).collect());
+        self.changed.notify_all();
+    }
+
     fn next_job(&self) -> Option<Job<B>> {
         let mut jobs = self.jobs.lock();
         loop {
@@ -235,11 +245,25 @@ impl<B: Datasets> Shared<B> {
     }
 
     fn generate(&self, time: Time) {
-        if let Err(error) = self.try_generate(time) {
+        let made = self.try_generate(time);
+        if let Err(error) = made.clone() {
             tracing::error!(%error, batch = time.as_ms(), "cannot make a batch");
             self.termination.fail(error);
+            self.keep_unmade(time);
         }
-        self.write_checkpoint(time, false);
+        if made.is_err() || !self.graph.has_ranges() {
+            self.write_checkpoint(time, false);
+        }
+    }
+
+    /// A batch that could not be made is not run. What sources that are read by ranges gave to it is theirs to give again: a recovery makes it.
+    fn keep_unmade(&self, time: Time) {
+        if self.graph.has_ranges() {
+            let inputs = self.graph.take_inputs(time);
+            let progress = Mutex::new(Progress { started: None, ended: None, outputs: Vec::new() });
+            let set = JobSet { time, inputs, submitted: self.clock.now(), progress };
+            self.scheduler.sets.lock().insert(time, Arc::new(set));
+        }
     }
 
     /// Makes a batch and queues its output operations.
@@ -249,6 +273,7 @@ impl<B: Datasets> Shared<B> {
         let jobs = made.unwrap_or_else(|payload| Err(StreamError::panic(payload.as_ref())))?;
         let inputs = self.graph.take_inputs(time);
         if jobs.is_empty() {
+            self.promise(time);
             return Ok(());
         }
         let outputs = jobs.iter().map(|job| OutputInfo {
@@ -265,10 +290,19 @@ impl<B: Datasets> Shared<B> {
         let set = Arc::new(set);
         self.tell(Event::BatchSubmitted(set.info()));
         self.scheduler.sets.lock().insert(time, Arc::clone(&set));
-        let mut queue = self.scheduler.jobs.lock();
-        queue.queue.extend(jobs.into_iter().map(|job| Job { set: Arc::clone(&set), job }));
-        self.scheduler.changed.notify_all();
+        self.scheduler.held.lock().extend(jobs.into_iter().map(|job| Job { set: Arc::clone(&set), job }));
+        self.promise(time);
         Ok(())
+    }
+
+    /// What a batch is made of must not change once an output has seen it. If sources say it only in the checkpoint, that comes first, and
+    /// the jobs wait for one that can be written: see [`Shared::write_checkpoint`].
+    fn promise(&self, time: Time) {
+        if self.graph.has_ranges() {
+            self.write_checkpoint(time, false);
+        } else {
+            self.scheduler.release();
+        }
     }
 
     fn run(&self, job: Job<B>) {
@@ -344,6 +378,7 @@ impl<B: Datasets> Shared<B> {
             let Some(estimator) = estimators.get_mut(&input.input) else { continue };
             if let Some(rate) = estimator.compute(ended, input.records, processing, scheduling) {
                 self.tracker.set_rate(input.input, rate);
+                self.limit_source(input.input, rate);
             }
         }
     }
@@ -363,7 +398,7 @@ impl<B: Datasets> Shared<B> {
         self.scheduler.sets.lock().remove(&time);
         {
             let _generation = self.graph.generation.lock();
-            self.graph.clear_metadata(time);
+            self.graph.clear_metadata(time, &self.scheduler.pending());
         }
         // The blocks of a batch may be asked for as long as any source is remembered.
         self.tracker.forget_until(time - self.graph.remember_max_of_inputs());
@@ -395,35 +430,65 @@ impl<B: Datasets> Shared<B> {
         Ok(())
     }
 
-    /// Writes a checkpoint, if it is time for one, and lets go of what then no recovery needs.
+    /// Writes a checkpoint, if it is time for one, and lets go of what then no recovery needs, and of the jobs that waited for it.
     fn write_checkpoint(&self, time: Time, done: bool) {
-        let done_for_all = {
+        let cleaned = {
+            // Held to the end: a job that is released has its batch in this checkpoint.
             let _generation = self.graph.generation.lock();
-            let mut writer = self.writer.lock();
-            let Some(writer) = writer.as_mut() else { return };
-            if done {
-                writer.note_done(time);
+            match self.try_checkpoint(time, done) {
+                Err(error) => {
+                    let error = error.in_batch(time, "write the checkpoint");
+                    tracing::error!(%error, "cannot write a checkpoint");
+                    if self.graph.has_ranges() {
+                        self.termination.fail(error);
+                    }
+                    return;
+                }
+                Ok(Written::NotDue) => return self.scheduler.release(),
+                Ok(Written::All { received_until }) => {
+                    self.scheduler.release();
+                    if let Err(error) = self.graph.settled() {
+                        let error = error.in_batch(time, "commit what sources gave");
+                        tracing::error!(%error, "cannot commit the offsets of a source");
+                        self.termination.fail(error);
+                    }
+                    received_until
+                }
             }
-            let zero = self.graph.zero.get().copied().unwrap_or(time);
-            if !(time - zero).is_multiple_of(writer.interval) {
-                return;
-            }
-            let remember = self.graph.remember_max_of_inputs();
-            let received = self.tracker.position(writer.finished().map(|finished| finished - remember));
-            // Batches that are made while this is written are not in it: they are made again from the checkpoint's time on.
-            let standing = Standing { time, pending: self.scheduler.pending(), received };
-            if let Err(error) = writer.write(&self.graph, standing) {
-                let error = error.in_batch(time, "write the checkpoint");
-                tracing::error!(%error, "cannot write a checkpoint");
-                return;
-            }
-            writer.done_for_all().map(|time| time - remember)
         };
-        let cleaned = done_for_all.map_or(Ok(()), |until| self.tracker.clean_log(until));
+        let cleaned = cleaned.map_or(Ok(()), |until| self.tracker.clean_log(until));
         if let Err(error) = cleaned {
             tracing::error!(%error, "cannot clean the write-ahead log");
         }
     }
+
+    fn try_checkpoint(&self, time: Time, done: bool) -> Result<Written, StreamError> {
+        let mut writer = self.writer.lock();
+        let Some(writer) = writer.as_mut() else { return Ok(Written::All { received_until: None }) };
+        if done {
+            writer.note_done(time);
+        }
+        let zero = self.graph.zero.get().copied().unwrap_or(time);
+        if !(time - zero).is_multiple_of(writer.interval) {
+            return Ok(Written::NotDue);
+        }
+        let remember = self.graph.remember_max_of_inputs();
+        let received = self.tracker.position(writer.finished().map(|finished| finished - remember));
+        // Batches that are made while this is written are not in it: they are made again from the checkpoint's time on.
+        writer.write(&self.graph, Standing { time, pending: self.scheduler.pending(), received })?;
+        Ok(Written::All { received_until: writer.done_for_all().map(|time| time - remember) })
+    }
+}
+
+/// What of the graph is in a checkpoint now.
+enum Written {
+    /// It is not the time for one.
+    NotDue,
+    /// All of it, or none are written.
+    All {
+        /// What receivers took until then no recovery will ask for.
+        received_until: Option<Time>,
+    },
 }
 
 /// Stack of the threads of a context. After a recovery a state may have to be computed through all batches since it was last saved, each

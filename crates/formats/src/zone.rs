@@ -204,6 +204,22 @@ fn parse_offset(text: &str) -> Option<i32> {
     (minutes < 60 && seconds < 60 && total <= 18 * 3600).then_some(sign * total)
 }
 
+/// The id of this machine's zone: `TZ`, else what the system's link says, else UTC.
+pub fn of_this_machine() -> String {
+    let known = |name: &String| name.parse::<Zone>().is_ok();
+    let linked = || {
+        let target = std::fs::read_link("/etc/localtime").ok()?;
+        Some(target.to_str()?.split_once("zoneinfo/")?.1.to_string())
+    };
+    let written = || Some(std::fs::read_to_string("/etc/timezone").ok()?.trim().to_string());
+    let from_environment = std::env::var("TZ").ok().map(|tz| tz.trim_start_matches(':').to_string());
+    from_environment
+        .filter(known)
+        .or_else(|| linked().filter(known))
+        .or_else(|| written().filter(known))
+        .unwrap_or_else(|| "Etc/UTC".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

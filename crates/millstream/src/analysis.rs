@@ -9,7 +9,7 @@ use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use chrono::Utc;
 use datafusion::catalog::TableProvider;
 use millstream_connectors::source::{Conf as ConnectorConf, SourceSpec};
-use millstream_formats::condition::{ExceptionClass, SparkError};
+use millstream_formats::condition::SparkError;
 use millstream_functions::FunctionContext;
 use millstream_plan::catalog::{Catalog, METADATA_COLUMN, Table};
 use millstream_plan::ir::{CatalogQuery, DataSourceRead, Options, PythonUdf};
@@ -132,21 +132,13 @@ pub(crate) fn source_spec(session: &Session, read: &DataSourceRead) -> Result<So
     let default = || session.conf().get_option("spark.sql.sources.default").unwrap_or_else(|| "parquet".into());
     let schema = read.schema.as_deref().filter(|s| !s.is_empty()).map(sql::parse_schema).transpose()?;
     let format = read.format.clone().filter(|f| !f.is_empty()).unwrap_or_else(default);
-    if read.options.keys().any(|k| k.eq_ignore_ascii_case("path")) && !read.paths.is_empty() {
-        return Err(SparkError::new(
-            ExceptionClass::Analysis,
-            "_LEGACY_ERROR_TEMP_1188",
-            "",
-            "There is a 'path' option set and load() is called with a path parameter. Either remove the path option, or call \
-             load() without the parameter. To ignore this check, set 'spark.sql.legacy.pathOptionBehavior.enabled' to 'true'.",
-        ));
-    }
-    Ok(SourceSpec {
+    let spec = SourceSpec {
         format,
         schema,
         options: read.options.iter().collect(),
         paths: read.paths.clone(),
         conf: connector_conf(session),
         parallelism: session.engine.options().cores,
-    })
+    };
+    spec.with_one_path()
 }

@@ -30,25 +30,9 @@ impl Default for EngineOptions {
         Self {
             warehouse: PathBuf::from("spark-warehouse"),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            time_zone: machine_time_zone(),
+            time_zone: millstream_formats::zone::of_this_machine(),
         }
     }
-}
-
-/// The zone of this machine: `TZ`, else what the system's link says, else UTC.
-fn machine_time_zone() -> String {
-    let known = |name: &String| name.parse::<millstream_formats::zone::Zone>().is_ok();
-    let linked = || {
-        let target = std::fs::read_link("/etc/localtime").ok()?;
-        Some(target.to_str()?.split_once("zoneinfo/")?.1.to_string())
-    };
-    let written = || Some(std::fs::read_to_string("/etc/timezone").ok()?.trim().to_string());
-    let from_environment = std::env::var("TZ").ok().map(|tz| tz.trim_start_matches(':').to_string());
-    from_environment
-        .filter(known)
-        .or_else(|| linked().filter(known))
-        .or_else(|| written().filter(known))
-        .unwrap_or_else(|| "Etc/UTC".into())
 }
 
 /// The engine of a process. Cheap to share; ends with [`Engine::shutdown`] or when the last handle is dropped.

@@ -126,17 +126,27 @@ impl Origin for FileOrigin {
         Some(read::metadata_field())
     }
 
+    fn check(&self, conf: &Conf) -> Result<(), SparkError> {
+        self.plan(None, conf).map(|_| ())
+    }
+
     fn open(&self, context: OpenContext) -> Result<Box<dyn Source>, SparkError> {
         let known = [stream_options::KNOWN, format::known_options(&self.format_name)].concat();
         warn_unknown(&self.options, "file source", &known);
+        let (options, plan) = self.plan(context.columns.as_deref(), &context.conf)?;
+        Ok(Box::new(stream::FileStream::open(&self.path, options, plan, context.metadata_dir, &context.conf)?))
+    }
+}
+
+impl FileOrigin {
+    /// What the options say of the stream and of its files.
+    fn plan(&self, columns: Option<&[String]>, conf: &Conf) -> Result<(StreamOptions, ReadPlan), SparkError> {
         let options = StreamOptions::parse(&self.options)?;
-        let format = format::open(&self.format_name, &self.options, &context.conf)?;
+        let format = format::open(&self.format_name, &self.options, conf)?;
         check_columns(&self.table.data)?;
         format.check(&self.table.data)?;
-        let zone = settings::zone(&context.conf)?;
-        let tolerance = tolerance(&self.options, &context.conf)?;
-        let plan = ReadPlan::new(format, &self.table, context.columns.as_deref(), zone, tolerance)?;
-        Ok(Box::new(stream::FileStream::open(&self.path, options, plan, context.metadata_dir, &context.conf)?))
+        let tolerance = tolerance(&self.options, conf)?;
+        Ok((options, ReadPlan::new(format, &self.table, columns, settings::zone(conf)?, tolerance)?))
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct SocketSource {
     connection: Mutex<Connection>,
     /// Where the source ends, as an offset; `i64::MAX` if nowhere.
     end: AtomicI64,
+    /// Rows of a batch, at most.
+    rows_max: AtomicI64,
 }
 
 enum Connection {
@@ -47,6 +49,7 @@ impl SocketSource {
             buffer: Arc::default(),
             connection: Mutex::new(Connection::None),
             end: AtomicI64::new(i64::MAX),
+            rows_max: AtomicI64::new(i64::MAX),
         }
     }
 
@@ -133,9 +136,22 @@ impl Source for SocketSource {
         format!("TextSocketV2[host: {}, port: {}]", self.host, self.port)
     }
 
-    fn latest_offset(&self, _start: Option<&Offset>, unlimited: bool) -> Result<Option<Offset>, SparkError> {
-        let latest = self.buffer.cut(unlimited)? - 1;
+    fn latest_offset(&self, start: Option<&Offset>, unlimited: bool) -> Result<Option<Offset>, SparkError> {
+        let mut latest = self.buffer.cut(unlimited)? - 1;
+        if !unlimited {
+            let start = start.map_or(Ok(-1), parse)?;
+            latest = latest.min(start.saturating_add(self.rows_max.load(Ordering::Acquire)));
+        }
         Ok(Some(latest.min(self.end.load(Ordering::Acquire)).to_string()))
+    }
+
+    fn recoverable(&self) -> bool {
+        false
+    }
+
+    fn limit_rows(&self, rows: u64) -> bool {
+        self.rows_max.store(i64::try_from(rows).unwrap_or(i64::MAX), Ordering::Release);
+        true
     }
 
     fn read(&self, start: Option<&Offset>, end: &Offset, partitions: usize) -> Result<Vec<Rows>, SparkError> {
@@ -274,6 +290,18 @@ mod tests {
         fixture.peer.shutdown(Shutdown::Both).unwrap();
         assert_eq!(values(&fixture.batch_to("2")), ["three"]);
         assert_eq!(fixture.source.latest_offset(fixture.at.as_ref(), false).unwrap(), fixture.at);
+    }
+
+    #[test]
+    fn a_limit_of_rows_holds_for_each_batch_but_not_for_the_last() {
+        let mut fixture = fixture(&[]);
+        fixture.peer.write_all(b"one\ntwo\nthree\n").unwrap();
+        fixture.peer.shutdown(Shutdown::Both).unwrap();
+        assert!(fixture.source.limit_rows(2));
+        assert_eq!(values(&fixture.batch_to("1")), ["one", "two"]);
+        fixture.source.limit_rows(1);
+        assert_eq!(values(&fixture.batch_to("2")), ["three"]);
+        assert_eq!(fixture.source.latest_offset(None, true).unwrap().as_deref(), Some("2"));
     }
 
     #[test]

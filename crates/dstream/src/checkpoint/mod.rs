@@ -30,7 +30,7 @@ use crate::receive::log::Position;
 use crate::{Conf, Span, StreamError, Time};
 
 /// Checkpoints that are kept.
-const KEPT: usize = 2;
+pub(crate) const KEPT: usize = 2;
 /// Form of the file.
 const VERSION: u32 = 2;
 

@@ -11,7 +11,7 @@ use std::time::UNIX_EPOCH;
 
 use parking_lot::Mutex;
 
-use super::operator::SourceProgress;
+use super::operator::{FileProgress, SourceProgress};
 use super::{At, Operator};
 use crate::{Datasets, Span, StreamError, Time};
 
@@ -148,7 +148,7 @@ impl<B: Datasets> Operator<B> for FileStream<B> {
         Some(self.remember)
     }
 
-    fn forget_until(&self, time: Time) {
+    fn forget_until(&self, time: Time, _unfinished: &[Time]) {
         let mut state = self.state.lock();
         let kept = state.by_batch.split_off(&(time + Span::from_ms(1)));
         let old = std::mem::replace(&mut state.by_batch, kept);
@@ -160,10 +160,11 @@ impl<B: Datasets> Operator<B> for FileStream<B> {
     fn progress(&self) -> Option<SourceProgress> {
         let state = self.state.lock();
         let batches = state.by_batch.iter().map(|(time, files)| (*time, files.clone())).collect();
-        Some(SourceProgress { since: state.ignore_until, batches })
+        Some(SourceProgress::Files(FileProgress { since: state.ignore_until, batches }))
     }
 
     fn restore(&self, datasets: &B, progress: SourceProgress) -> Result<Vec<(Time, B::Dataset)>, StreamError> {
+        let SourceProgress::Files(progress) = progress else { return Ok(Vec::new()) };
         let mut state = self.state.lock();
         state.ignore_until = progress.since;
         let mut restored = Vec::new();

@@ -12,10 +12,12 @@ pub(crate) mod files;
 pub(crate) mod operator;
 pub(crate) mod queue;
 pub(crate) mod received;
+pub(crate) mod source;
 pub(crate) mod transform;
 pub(crate) mod window;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, ReentrantMutex, RwLock};
@@ -79,6 +81,23 @@ pub(crate) struct OutputJob<B: Datasets> {
     pub dataset: B::Dataset,
 }
 
+/// What a source gives to a batch.
+pub(crate) struct Input {
+    /// Number among the inputs.
+    pub number: usize,
+    /// May grow while the batch runs.
+    pub records: Arc<AtomicU64>,
+    pub description: Option<String>,
+}
+
+impl Input {
+    /// As it is now.
+    pub fn info(&self) -> InputInfo {
+        let (input, description) = (self.number, self.description.clone());
+        InputInfo { input, records: self.records.load(Ordering::Relaxed), description }
+    }
+}
+
 /// All streams of a context.
 pub(crate) struct Graph<B: Datasets> {
     pub datasets: Arc<B>,
@@ -89,7 +108,7 @@ pub(crate) struct Graph<B: Datasets> {
     outputs: RwLock<Vec<Arc<Output<B>>>>,
     remember: Mutex<Option<Span>>,
     /// What sources reported of batches that are not submitted yet.
-    inputs: Mutex<BTreeMap<Time, BTreeMap<usize, InputInfo>>>,
+    inputs: Mutex<BTreeMap<Time, BTreeMap<usize, Input>>>,
     /// `spark.streaming.unpersist`.
     unpersist: bool,
 }
@@ -280,12 +299,12 @@ impl<B: Datasets> Graph<B> {
         Ok(jobs)
     }
 
-    pub fn report_input(&self, time: Time, info: InputInfo) {
-        self.inputs.lock().entry(time).or_default().insert(info.input, info);
+    pub fn report_input(&self, time: Time, input: Input) {
+        self.inputs.lock().entry(time).or_default().insert(input.number, input);
     }
 
     /// What sources reported for a batch.
-    pub fn take_inputs(&self, time: Time) -> Vec<InputInfo> {
+    pub fn take_inputs(&self, time: Time) -> Vec<Input> {
         let mut inputs = self.inputs.lock();
         let taken = inputs.remove(&time).unwrap_or_default();
         let later = inputs.split_off(&time);
@@ -293,8 +312,22 @@ impl<B: Datasets> Graph<B> {
         taken.into_values().collect()
     }
 
+    /// Whether a batch may only run when it is in a checkpoint.
+    pub fn has_ranges(&self) -> bool {
+        self.nodes.read().iter().any(|node| node.operator.has_ranges())
+    }
+
+    /// Says to all streams that the checkpoint they told their progress for is written, or that there is none.
+    pub fn settled(&self) -> Result<(), StreamError> {
+        let mut result = Ok(());
+        for node in self.nodes() {
+            result = node.operator.settled().and(result);
+        }
+        result
+    }
+
     /// Lets go of what no later batch can ask for, once the batch of `time` is done.
-    pub fn clear_metadata(&self, time: Time) {
+    pub fn clear_metadata(&self, time: Time, unfinished: &[Time]) {
         for node in self.nodes() {
             let (old, until) = {
                 let mut state = node.state.lock();
@@ -312,7 +345,7 @@ impl<B: Datasets> Graph<B> {
             if self.unpersist {
                 old.values().for_each(|dataset| self.datasets.forget(dataset));
             }
-            node.operator.forget_until(until);
+            node.operator.forget_until(until, unfinished);
         }
     }
 

@@ -1,11 +1,12 @@
 //! What a kind of stream has to say for itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Graph, Node};
-use crate::listener::InputInfo;
+use super::{Graph, Input, Node};
 use crate::{Datasets, Span, StorageLevel, StreamError, Time};
 
 /// A kind of stream: gives the dataset of a time, from those of its parents, its own earlier ones, or the world.
@@ -46,8 +47,38 @@ pub trait Operator<B: Datasets>: Send + Sync {
         false
     }
 
-    /// No time up to `time` is asked for any more.
-    fn forget_until(&self, _time: Time) {}
+    /// The context starts: a source may open files and connections. Comes before [`Operator::restore`].
+    ///
+    /// # Errors
+    /// The source cannot be opened; the context does not start then.
+    fn open(&self, _opening: &Opening<'_>) -> Result<(), StreamError> {
+        Ok(())
+    }
+
+    /// The context has ended, or did not start: threads, files and connections are let go. May come without [`Operator::open`].
+    fn close(&self) {}
+
+    /// The batches keep up with so many records a second (back-pressure). False: this source cannot be limited so.
+    fn limit(&self, _records_per_second: f64) -> bool {
+        false
+    }
+
+    /// Whether the checkpoint of a batch must be written before its outputs run, because only there it says what the batch is made of.
+    fn has_ranges(&self) -> bool {
+        false
+    }
+
+    /// No time up to `time` is asked for any more by later batches. Those of `unfinished` failed or are not done, and are run again if the
+    /// context is recovered.
+    fn forget_until(&self, _time: Time, _unfinished: &[Time]) {}
+
+    /// What [`Operator::progress`] told last is in the checkpoint that was written just now, or no checkpoints are written.
+    ///
+    /// # Errors
+    /// What was forgotten cannot be given up.
+    fn settled(&self) -> Result<(), StreamError> {
+        Ok(())
+    }
 
     /// What a checkpoint shall hold of a source.
     fn progress(&self) -> Option<SourceProgress> {
@@ -63,13 +94,45 @@ pub trait Operator<B: Datasets>: Send + Sync {
     }
 }
 
+/// What a source is opened with.
+pub struct Opening<'a> {
+    /// Where it may keep files of its own; need not exist.
+    pub directory: &'a Path,
+    /// Whether checkpoints are written.
+    pub checkpointed: bool,
+    /// The batch interval.
+    pub interval: Span,
+}
+
+/// How far a source has come.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum SourceProgress {
+    /// A directory of files.
+    Files(FileProgress),
+    /// A source that is read by ranges of offsets.
+    Ranges(RangeProgress),
+}
+
 /// How far a source of files has come.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SourceProgress {
+pub struct FileProgress {
     /// What is not newer is never taken.
     pub since: Time,
     /// The files of each batch that is remembered.
     pub batches: Vec<(Time, Vec<PathBuf>)>,
+}
+
+/// How far a source of offsets has come.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RangeProgress {
+    /// The source that the offsets are of.
+    pub source: String,
+    /// Where the next batch begins.
+    pub position: Option<String>,
+    /// The offsets of each batch that is remembered or not done: those after the first up to and including the second.
+    pub batches: Vec<(Time, Option<String>, Option<String>)>,
 }
 
 /// The place in the graph and the time that an operator computes for.
@@ -148,8 +211,13 @@ impl<B: Datasets> At<'_, B> {
 
     /// Says how much this source gives to the batch, for listeners.
     pub fn report_input(&self, records: u64, description: Option<String>) {
-        if let Some(input) = self.node.input {
-            self.graph.report_input(self.time, InputInfo { input, records, description });
+        self.report_reading(Arc::new(AtomicU64::new(records)), description);
+    }
+
+    /// The same for a source whose records are counted while the batch runs.
+    pub fn report_reading(&self, records: Arc<AtomicU64>, description: Option<String>) {
+        if let Some(number) = self.node.input {
+            self.graph.report_input(self.time, Input { number, records, description });
         }
     }
 }

@@ -27,6 +27,14 @@ impl<T> Clone for Codec<T> {
 }
 
 impl<T: Data> Codec<T> {
+    /// By functions.
+    pub fn new(
+        encode: impl Fn(&[T]) -> Result<Vec<u8>, StreamError> + Send + Sync + 'static,
+        decode: impl Fn(&[u8]) -> Result<Vec<T>, StreamError> + Send + Sync + 'static,
+    ) -> Self {
+        Codec { encode: Arc::new(encode), decode: Arc::new(decode) }
+    }
+
     /// By serde.
     pub fn serde() -> Self
     where
@@ -54,7 +62,7 @@ impl<T: Data> Codec<T> {
         Ok(files::Writer { role: SAVED, fsync: false }.write_in_place(path, &bytes)?)
     }
 
-    fn read(&self, path: &Path) -> Result<Vec<T>, StreamError> {
+    pub fn read(&self, path: &Path) -> Result<Vec<T>, StreamError> {
         let bytes = std::fs::read(path).map_err(|e| StreamError::io("read", path, e))?;
         let (body, crc) = bytes.split_last_chunk::<4>().ok_or_else(|| damaged(path))?;
         if crc32fast::hash(body) != u32::from_le_bytes(*crc) {

@@ -39,7 +39,7 @@ use crate::{
 /// # }
 /// ```
 pub struct StreamingContext {
-    context: Context<Engine>,
+    pub(super) context: Context<Engine>,
     program: Program,
     recovered: Option<Vec<u8>>,
 }

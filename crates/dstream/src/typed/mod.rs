@@ -1,13 +1,17 @@
 //! Streams of Rust types.
 
 mod codec;
+mod combined;
+mod connected;
 mod context;
 mod engine;
 mod grouped;
 mod keyed;
 mod parallel;
 mod rdd;
+mod rows;
 mod shuffle;
+mod sorted;
 mod sources;
 mod state;
 mod stream;
@@ -15,6 +19,7 @@ mod text;
 mod versions;
 mod window;
 
+pub use self::connected::SourceReader;
 pub use self::context::{ItemReceiver, ItemStore, StreamingContext};
 pub use self::engine::{Dataset, Engine};
 pub use self::rdd::{Data, Rdd, Sink};
