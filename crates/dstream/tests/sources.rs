@@ -271,7 +271,9 @@ fn a_source_in_memory_goes_through_windows_unions_and_states_and_is_committed_be
     let max = both.transform(|_, rdd| Ok(rdd.filter(|value| value % 2 == 0))).unwrap().reduce(i64::max).unwrap();
     let max = see(&max).unwrap();
     bench.ssc.start().unwrap();
-    let expected: [(&[i64], &[i64], &[i64], u64, &[i64]); 4] = [
+    // What comes on the left and on the right; then their union, the rows in the window, the greatest even number.
+    type Row = (&'static [i64], &'static [i64], &'static [i64], u64, &'static [i64]);
+    let expected: [Row; 4] = [
         (&[1, 2], &[3], &[1, 2, 3], 2, &[2]),
         (&[4], &[], &[4], 3, &[4]),
         (&[], &[], &[], 1, &[]),

@@ -63,11 +63,13 @@ pub(crate) struct Log {
     state: Mutex<LogState>,
 }
 
+/// Per segment and input: the highest number of a block in it.
+type Segments = BTreeMap<u64, BTreeMap<usize, u64>>;
+
 struct LogState {
     current: Option<Segment>,
     number: u64,
-    /// Per segment and input: the highest number of a block in it.
-    segments: BTreeMap<u64, BTreeMap<usize, u64>>,
+    segments: Segments,
     reached: Position,
 }
 

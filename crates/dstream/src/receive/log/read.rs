@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Position, Reached};
+use super::{Position, Reached, Segments};
 use crate::{StreamError, Time};
 
 const MAGIC: &[u8; 8] = b"mstrecvd";
@@ -88,7 +88,7 @@ pub(super) fn record(head: &[u8], body: &[u8]) -> Result<Vec<u8>, StreamError> {
 /// Reads segment after segment.
 pub(super) struct Reading<'a> {
     context: &'a str,
-    segments: BTreeMap<u64, BTreeMap<usize, u64>>,
+    segments: Segments,
     replay: Replay,
     /// How far the log had come where the oldest segment begins. `None`: there is no segment.
     oldest: Option<Position>,
@@ -249,11 +249,7 @@ impl<'a> Reading<'a> {
     }
 
     /// What all segments together hold, if it is no less than a checkpoint expects.
-    pub fn end(
-        self,
-        directory: &Path,
-        expected: Option<&Position>,
-    ) -> Result<(BTreeMap<u64, BTreeMap<usize, u64>>, Replay), StreamError> {
+    pub fn end(self, directory: &Path, expected: Option<&Position>) -> Result<(Segments, Replay), StreamError> {
         let Some(expected) = expected else { return Ok((self.segments, self.replay)) };
         for (input, expected) in expected {
             let found = self.replay.reached.get(input).copied().unwrap_or_default();
@@ -271,7 +267,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-fn newest(directory: &Path, segments: &BTreeMap<u64, BTreeMap<usize, u64>>) -> PathBuf {
+fn newest(directory: &Path, segments: &Segments) -> PathBuf {
     let number = segments.last_key_value().map(|(number, _)| *number);
     number.map_or_else(|| directory.to_owned(), |number| directory.join(format!("log-{number}")))
 }
