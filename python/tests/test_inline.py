@@ -61,14 +61,24 @@ WRITTEN: list[Callable[..., Any]] = [
     operator.itemgetter(0),
     lambda x: 7,
     lambda x: x,
+    lambda x: x or 1,
+    lambda x: x and x[0],
+    lambda x: x if x else 2,
+    lambda x: (x if x else 2) + 1,
+    lambda x: "a" if x is None else x[0] if x else "b",
+    lambda x: x is not None and x != "" and x[0] == "a",
+    lambda x: x is None or x == 7 or not x,
+    lambda x: (x, 1 if x else 0),
+    lambda x: (x or 3) + 1,
 ]
 
 CALLED: list[Callable[..., Any]] = [
     lambda x: print(x),
     lambda x: x.append(1),
     lambda x: x._private,
-    lambda x: x or 1,
-    lambda x: x if x else 2,
+    lambda x: (sorted(x), 1 if any(x) else 2),
+    lambda x: (sum(x) or 3, sum(x)),
+    lambda x: (sum(x) or 3) + 1,
     lambda x: [y for y in x],
     lambda x: named(x),
     lambda x: (lambda: x)(),
@@ -194,3 +204,49 @@ def test_chains_of_written_and_called_functions_are_those_of_called_ones() -> No
         assert called == written, (steps, end)
         gave += called[0] == "gave"
     assert gave > 100
+
+
+def random_expression(rng: random.Random, depth: int) -> str:
+    def part() -> str:
+        return random_expression(rng, rng.randrange(depth))
+
+    if depth == 0:
+        return rng.choice(["x", "y", "1", "2", "0", "None", "'a'", "''", "3.5"])
+    shapes: list[Callable[[], str]] = [
+        lambda: f"({part()} if {part()} else {part()})",
+        lambda: f"({part()} {rng.choice(['and', 'or'])} {part()})",
+        lambda: f"({part()} {rng.choice(['+', '*', '%'])} {part()})",
+        lambda: f"({part()} {rng.choice(['==', '<', '!=', 'is', 'is not', 'in', 'not in'])} {part()})",
+        lambda: f"({part()}, {part()})",
+        lambda: f"(not {part()})",
+        lambda: f"str({part()})",
+        lambda: f"{part()}[{rng.choice(['0', '-1', '1:', ':2'])}]",
+        lambda: f"sum([{part()}, {part()}])",
+        lambda: "f'{x}-{y!r:>3}'",
+        lambda: "list(once)",
+    ]
+    return rng.choice(shapes)()
+
+
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")
+def test_any_expression_means_in_the_loop_what_it_means_in_a_call() -> None:
+    rng = random.Random(6)
+    known = 0
+    for _ in range(1500):
+        text = random_expression(rng, 4)
+        function = eval(f"lambda x, y, once: {text}")
+        found = inlined(function, ("x", "y", "once"), "f")
+        if found is None:
+            continue
+        known += 1
+        written = eval(f"lambda x, y, once: {found.text}", dict(zip(found.names, found.values, strict=True)))
+
+        def of(function: Callable[..., Any], x: Any, y: Any) -> Any:
+            try:
+                return repr(function(x, y, iter([1, 0])))
+            except Exception:
+                return "raised"
+
+        for x, y in [(0, 1), ("a", "b"), ((1, 2), ""), (None, 2), ([3], [])]:
+            assert of(function, x, y) == of(written, x, y), (text, found.text)
+    assert known > 1000

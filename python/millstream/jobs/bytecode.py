@@ -1,16 +1,16 @@
 """Small functions as expressions, read off their byte code.
 
 :func:`walk` goes through the instructions with a stack of expressions in place of values. Whatever it does not know
-makes the whole function unknown: jumps, stores, loops, cells of its own, keyword arguments. What it gives depends on
-the code alone, so it is done once for each function of a program; what names stand for is for its callers to find out.
+makes the whole function unknown: stores, loops, cells of its own, keyword arguments. What it gives depends on the code
+alone, so it is done once for each function of a program; what names stand for is for its callers to find out.
 
-An expression is a tuple, kind first. Every part of it is evaluated once, from left to right:
+An expression is a tuple, kind first. Its parts are evaluated from left to right, at most once on the way to the result:
 
 ``("argument", i)``, ``("constant", value)``, ``("global", name)``, ``("free", name)``, ``("attribute", a, name)``,
 ``("item", a, b)``, ``("slice", (a, …))``, ``("tuple", (a, …))``, ``("list", (a, …))``, ``("binary", "+", a, b)``,
 ``("compare", "<", a, b)`` (also ``in``, ``not in``, ``is``, ``is not``), ``("unary", "not", a)``,
 ``("call", function, (a, …))``, ``("method", a, name, (b, …))``, ``("text", (part, …))``,
-``("format", a, conversion, specification)``.
+``("format", a, conversion, specification)``, ``("choice", condition, a, b)``, ``("either", "and", a, b)``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,23 @@ _OLD_OPCODES = {
 
 _UNARY = {"UNARY_NOT": "not", "UNARY_NEGATIVE": "-", "UNARY_POSITIVE": "+", "UNARY_INVERT": "~"}
 _CONVERSIONS = ("", "s", "r", "a")
-_NOTHING = ("RESUME", "NOP", "CACHE", "COPY_FREE_VARS", "PRECALL", "PUSH_NULL", "TO_BOOL", "NOT_TAKEN")
+_JUMPS = {
+    "POP_JUMP_IF_FALSE": False,
+    "POP_JUMP_IF_TRUE": True,
+    "POP_JUMP_FORWARD_IF_FALSE": False,
+    "POP_JUMP_FORWARD_IF_TRUE": True,
+}
+"""Jumps forward, and the truth that they are taken for."""
+
+_NONE_JUMPS = {
+    "POP_JUMP_IF_NONE": True,
+    "POP_JUMP_IF_NOT_NONE": False,
+    "POP_JUMP_FORWARD_IF_NONE": True,
+    "POP_JUMP_FORWARD_IF_NOT_NONE": False,
+}
+_KEEPING_JUMPS = {"JUMP_IF_FALSE_OR_POP": False, "JUMP_IF_TRUE_OR_POP": True}
+_MOST_BRANCHES = 8
+_NOTHING = ("RESUME", "NOP", "CACHE", "COPY_FREE_VARS", "PRECALL", "PUSH_NULL", "NOT_TAKEN")
 _ARGUMENTS = ("LOAD_FAST", "LOAD_FAST_BORROW", "LOAD_FAST_CHECK")
 _TWO_ARGUMENTS = ("LOAD_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BORROW")
 _CALLS = ("CALL", "CALL_METHOD", "CALL_FUNCTION")
@@ -87,13 +103,21 @@ class _Walk:
     """One walk through the instructions of a function."""
 
     def __init__(self, code: CodeType, arity: int) -> None:
-        self._code = code
-        self._places = {name: ("argument", i) for i, name in enumerate(code.co_varnames[:arity])}
+        self._instructions = list(dis.get_instructions(code))
+        self._places_of = {instruction.offset: at for at, instruction in enumerate(self._instructions)}
+        self._branches = 0
+        self._places = {name: i for i, name in enumerate(code.co_varnames[:arity])}
         self._stack: list[Any] = []
 
     def result(self) -> Expression:
         """Return what the function returns."""
-        for instruction in dis.get_instructions(self._code):
+        return self._from(0, [])
+
+    def _from(self, at: int, stack: list[Any]) -> Expression:
+        """Return what the function returns that has come to this instruction with these expressions."""
+        self._stack = stack
+        while at < len(self._instructions):
+            instruction = self._instructions[at]
             name = instruction.opname
             if name == "RETURN_VALUE":
                 found = self._pop()
@@ -102,9 +126,49 @@ class _Walk:
                 return found
             if name == "RETURN_CONST":
                 return ("constant", instruction.argval)
-            if name not in _NOTHING:
+            if name == "JUMP_FORWARD":
+                at = self._places_of[instruction.argval]
+                continue
+            if "JUMP" in name:
+                return self._branch(at, instruction)
+            if name == "TO_BOOL":
+                following = self._instructions[at + 1].opname
+                if "JUMP" not in following and following != "UNARY_NOT":
+                    self._stack.append(("unary", "not", ("unary", "not", self._pop())))
+            elif name not in _NOTHING:
                 self._step(name, instruction)
+            at += 1
         raise _UnknownError
+
+    def _branch(self, at: int, instruction: dis.Instruction) -> Expression:
+        self._branches += 1
+        name, target = instruction.opname, self._places_of.get(instruction.argval, -1)
+        if target <= at or self._branches > _MOST_BRANCHES:
+            raise _UnknownError
+        tested = condition = self._pop()
+        stack = self._stack
+        copied = bool(stack) and stack[-1] is tested
+        if not all(map(_is_at_hand, stack[:-1] if copied else stack)):
+            # It would be evaluated after the condition.
+            raise _UnknownError
+        if name in _KEEPING_JUMPS:
+            truth, jumping = _KEEPING_JUMPS[name], [*stack, tested]
+        elif name in _NONE_JUMPS:
+            truth, jumping = _NONE_JUMPS[name], stack
+            condition = ("compare", "is", tested, ("constant", None))
+        elif name in _JUMPS:
+            truth, jumping = _JUMPS[name], stack
+        else:
+            raise _UnknownError
+        taken = self._from(target, list(jumping))
+        # What was copied to be tested is taken away by the next instruction.
+        passed = self._from(at + 1, [*stack[:-1], _TESTED] if copied else list(stack))
+        kept = copied or name in _KEEPING_JUMPS
+        if kept and taken is tested and condition is tested:
+            return ("either", "or" if truth else "and", tested, passed)
+        if kept and not _is_at_hand(tested):
+            raise _UnknownError
+        return ("choice", condition, taken, passed) if truth else ("choice", condition, passed, taken)
 
     def _step(self, name: str, instruction: dis.Instruction) -> None:
         if name.startswith("LOAD_"):
@@ -139,7 +203,8 @@ class _Walk:
 
     def _argument(self, name: str) -> Expression:
         try:
-            return self._places[name]
+            # A new one each time: parts of an expression are told apart by identity.
+            return ("argument", self._places[name])
         except KeyError:
             raise _UnknownError from None
 
@@ -190,6 +255,11 @@ class _Walk:
             self._stack.append(("compare", sign, *self._take(2)))
         elif name in _UNARY:
             self._stack.append(("unary", _UNARY[name], self._pop()))
+        elif name == "COPY" and instruction.arg == 1:
+            copied = self._pop()
+            self._stack += [copied, copied]
+        elif name == "POP_TOP" and self._stack[-1:] == [_TESTED]:
+            self._stack.pop()
         elif name == "CONVERT_VALUE":
             self._stack.append(("converted", self._pop(), _CONVERSIONS[int(instruction.arg or 0)]))
         else:
@@ -204,9 +274,19 @@ class _Walk:
             raise _UnknownError
         taken = self._stack[len(self._stack) - count :]
         del self._stack[len(self._stack) - count :]
-        if any(isinstance(one, _Method) for one in taken):
+        if any(isinstance(one, _Method) or one is _TESTED for one in taken):
             raise _UnknownError
         return taken
+
+
+_TESTED = ("tested",)
+"""Stands for an expression that was tested and is to be taken off the stack."""
+
+
+def _is_at_hand(one: Any) -> bool:
+    """Whether it makes no difference when an expression is evaluated."""
+    of = one[0] if isinstance(one, _Method) else one
+    return of[0] in ("argument", "constant", "global", "free")
 
 
 def _is_method(instruction: dis.Instruction) -> bool:

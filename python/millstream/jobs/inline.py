@@ -191,6 +191,9 @@ class _Writing:
     def _unary(self, sign: str, of: Expression) -> str:
         return f"({sign} {self._text(of)})"
 
+    def _choice(self, condition: Expression, one: Expression, other: Expression) -> str:
+        return f"({self._text(one)} if {self._text(condition)} else {self._text(other)})"
+
     def _call(self, function: Expression, parts: tuple[Expression, ...]) -> str:
         if function[0] != "global" or function[1] not in _FUNCTIONS:
             raise _UnknownError
@@ -246,6 +249,8 @@ _WRITERS: dict[str, Callable[..., str]] = {
     "binary": _Writing._binary,
     "compare": _Writing._binary,
     "unary": _Writing._unary,
+    "choice": _Writing._choice,
+    "either": _Writing._binary,
     "call": _Writing._call,
     "method": _Writing._method,
     "format": _Writing._format,
