@@ -396,7 +396,6 @@ def test_a_local_checkpoint_keeps_the_elements(sc):
 
 def test_what_is_saved_is_loaded_with_its_partitions(sc, tmp_path):
     state = sc.parallelize([(str(i), i) for i in range(20)], 4).partitionBy(3)
-    state._save(tmp_path / "state")
     state.mapValues(lambda v: v + 1)._save(tmp_path / "state")
     loaded = sc._load(tmp_path / "state")
     assert loaded.mapValues(lambda v: v - 1).glom().collect() == state.glom().collect()
