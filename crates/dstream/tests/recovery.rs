@@ -153,6 +153,52 @@ fn the_checkpoint_of_another_program_is_refused_and_a_damaged_one_passed_over() 
     assert!(files(dir.path(), batch(6)).is_err());
 }
 
+#[test]
+fn sources_and_unions_can_be_saved_and_are_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("in");
+    std::fs::create_dir(&input).unwrap();
+    let program = |now: Time| {
+        let clock = ManualClock::new(now);
+        let mut seen = None;
+        let manual = Clock::Manual(Arc::clone(&clock));
+        let ssc = StreamingContext::get_or_create(dir.path().join("cp"), INTERVAL, Conf::new(), manual, |ssc| {
+            let lines = ssc.file_stream(FileSelection::new(input.to_str().unwrap()))?.checkpoint(INTERVAL * 2)?;
+            let both = lines.union(&lines)?.checkpoint(INTERVAL * 2)?;
+            seen = Some(see(&both.window(INTERVAL * 4, INTERVAL)?)?);
+            Ok(())
+        });
+        let ssc = ssc.unwrap();
+        ssc.start().unwrap();
+        (ssc, clock, seen.unwrap())
+    };
+    let saved = || {
+        let names = std::fs::read_dir(dir.path().join("cp")).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().starts_with("rdd-")).count()
+    };
+    let (ssc, clock, seen) = program(START);
+    for n in 1..=4 {
+        put(&input, &n.to_string(), &format!("{n}\n"), batch(n));
+        clock.advance_to(batch(n));
+        let expected: Vec<Text> = (1..=n).flat_map(|n| [n, n]).map(|n| Text::from(n.to_string().as_str())).collect();
+        assert_eq!(seen.sorted(), expected);
+    }
+    until("both are saved", || saved() >= 4);
+    assert!(!ssc.await_termination(Some(Duration::ZERO)).unwrap());
+    ssc.stop(false).unwrap();
+    drop(ssc);
+    // What is saved is not read from the files again.
+    std::fs::write(input.join("4"), "changed\n").unwrap();
+    let (ssc, clock, seen) = program(batch(5));
+    clock.advance_to(batch(6));
+    let mut last = seen.next();
+    while last.0 < batch(6) {
+        last = seen.next();
+    }
+    assert_eq!(last.1, ["3", "3", "4", "4"].map(Text::from));
+    ssc.stop(false).unwrap();
+}
+
 const PROGRAM: &str = "MILLSTREAM_TEST_PROGRAM";
 
 /// The program that is killed: prints the sum of all numbers that came, and how many there were, after each batch.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::program::{Crashed, Ended, copy_dir, crash, logged, run, scratch, verify};
+use crate::program::{Crashed, Ended, Mode, copy_dir, crash, logged, run, scratch, verify};
 
 /// All files below a directory, as paths in it.
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -97,7 +97,7 @@ fn named(damage: &Damage, file: &Path) -> Vec<String> {
 
 /// A program that crashed with a batch that is not done, a state that is saved, and numbers that no batch has.
 fn crashed() -> Crashed {
-    crash("checkpoint::rename", 12, false).unwrap()
+    crash("checkpoint::rename", 12, Mode::Plain).unwrap()
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_damaged_file_is_named_or_does_no_harm() {
                 let (dir, screen) = (scratch(), base.screen.copy());
                 copy_dir(base.dir.path(), dir.path());
                 damage.to(&dir.path().join("checkpoint"), file, side_file_too);
-                match run(dir.path(), base.batch + 1, &screen, false, &promised, None) {
+                match run(dir.path(), base.batch + 1, &screen, Mode::Plain, &promised, None) {
                     Ok(Ended::Complete) => {
                         verify(dir.path(), &screen, &what);
                         harmless += 1;
@@ -149,7 +149,7 @@ fn a_checkpoint_of_a_newer_form_is_refused_and_not_passed_over() {
     let json = json.replace("\"version\":2", "\"version\":3");
     std::fs::write(&path, format!("{:08x}\n{json}", crc32fast::hash(json.as_bytes()))).unwrap();
     let _side = std::fs::remove_file(checkpoint.join(format!(".{}.crc", newest.display())));
-    let error = run(base.dir.path(), base.batch + 1, &base.screen, false, &BTreeSet::new(), None).unwrap_err();
+    let error = run(base.dir.path(), base.batch + 1, &base.screen, Mode::Plain, &BTreeSet::new(), None).unwrap_err();
     let error = error.to_string();
     assert!(error.contains(newest.to_str().unwrap()) && error.contains("form 3"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! The program, what it says of its batches, and what they must hold.
 //!
 //! A receiver is given numbers, each once. The program gives for each batch the numbers themselves, per key how many came in all and which
-//! (a state), the sum of the last three batches (a window with inverse), and saves the numbers as text files.
+//! (a state), the same by `map_with_state`, the sum of the last three batches (a window with inverse), and saves the numbers as text files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use millstream_dstream::typed::{ItemReceiver, ItemStore, StreamingContext};
+use millstream_dstream::typed::{DStream, ItemReceiver, ItemStore, State, StateSpec, StreamingContext};
 use millstream_dstream::{Clock, Conf, ManualClock, ReceiverControl, Span, StreamError, Time};
 use millstream_formats::faults::{Fault, FaultPlan, Step};
 
@@ -64,6 +64,8 @@ type Seen = (u64, u64);
 pub struct Shown {
     pub numbers: BTreeMap<Time, BTreeSet<u64>>,
     pub states: BTreeMap<Time, BTreeMap<u64, Seen>>,
+    /// The states of `map_with_state`, which must be the same.
+    pub mapped: BTreeMap<Time, BTreeMap<u64, Seen>>,
     pub windows: BTreeMap<Time, BTreeMap<u64, u64>>,
 }
 
@@ -87,6 +89,9 @@ impl Shown {
                 *seen = (seen.0 + 1, seen.1 | 1 << number);
             }
             assert_eq!(*state, expected, "{what}: state of batch {}", number(*time));
+        }
+        for (time, mapped) in &self.mapped {
+            assert_eq!(Some(mapped), self.states.get(time), "{what}: batch {}", number(*time));
         }
         for (time, window) in &self.windows {
             let from = *time - Span::from(INTERVAL) * (WINDOW_BATCHES - 1);
@@ -137,13 +142,25 @@ impl Screen {
     }
 }
 
-pub fn conf(sync: bool) -> Conf {
+/// What kind of program it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Plain,
+    /// Everything is brought to the disk.
+    Synced,
+    /// With `map_with_state`, for which the log is kept longer.
+    Mapped,
+}
+
+pub fn conf(mode: Mode) -> Conf {
+    let sync = mode == Mode::Synced;
     Conf::new()
         .set("spark.streaming.receiver.writeAheadLog.enable", "true")
         .set("spark.streaming.receiver.writeAheadLog.closeFileAfterWrite", sync.to_string())
         .set("spark.streaming.receiver.writeAheadLog.rollingIntervalSecs", "2")
         .set("spark.millstream.checkpoint.fsync", sync.to_string())
         .set("spark.default.parallelism", "1")
+        .set("test.mapped", (mode == Mode::Mapped).to_string())
 }
 
 /// A process: the program from its start or from its checkpoint on.
@@ -173,8 +190,9 @@ impl Process {
         let (sender, stored) = mpsc::channel();
         let fed = Fed { numbers, stored: sender };
         let manual = Clock::Manual(Arc::clone(&clock));
+        let mapped = conf.get("test.mapped") == Some("true");
         let ssc = StreamingContext::get_or_create(dir.join("checkpoint"), INTERVAL, conf, manual, |ssc| {
-            streams(ssc, fed, dir, screen)
+            streams(ssc, fed, dir, screen, mapped)
         })?;
         ssc.start()?;
         Ok(Process { ssc, clock, feed, stored, screen: screen.clone(), batch: now })
@@ -232,7 +250,13 @@ impl Process {
     }
 }
 
-fn streams(ssc: &StreamingContext, fed: Fed, dir: &Path, screen: &Screen) -> Result<(), StreamError> {
+fn streams(
+    ssc: &StreamingContext,
+    fed: Fed,
+    dir: &Path,
+    screen: &Screen,
+    with_mapped: bool,
+) -> Result<(), StreamError> {
     let numbers = ssc.durable_receiver_stream(fed)?;
     let keyed = numbers.map(|n: u64| (n % KEYS, n))?;
     let states = keyed.update_state_by_key(|numbers: Vec<u64>, seen: Option<Seen>| {
@@ -254,6 +278,9 @@ fn streams(ssc: &StreamingContext, fed: Fed, dir: &Path, screen: &Screen) -> Res
         of_states.note(time, |shown| &mut shown.states, rdd.collect()?.into_iter().collect());
         Ok(())
     })?;
+    if with_mapped {
+        map_with_state(&keyed, screen)?;
+    }
     let of_windows = screen.clone();
     sums.for_each_rdd(move |time, rdd| {
         let sums = rdd.collect()?.into_iter().filter(|(_, sum)| *sum > 0).collect();
@@ -262,18 +289,36 @@ fn streams(ssc: &StreamingContext, fed: Fed, dir: &Path, screen: &Screen) -> Res
     })
 }
 
+/// The same states by the other way to keep them.
+fn map_with_state(keyed: &DStream<(u64, u64)>, screen: &Screen) -> Result<(), StreamError> {
+    let spec = StateSpec::new(|_, number: Option<u64>, state: &mut State<Seen>| {
+        let (count, bits) = state.get().copied().unwrap_or_default();
+        let number = number?;
+        state.update((count + 1, bits | 1 << number));
+        Some(number)
+    });
+    let (mapped, snapshots) = keyed.map_with_state_snapshots(spec)?;
+    mapped.checkpoint(INTERVAL * 3)?;
+    let of_mapped = screen.clone();
+    snapshots.for_each_rdd(move |time, rdd| {
+        of_mapped.note(time, |shown| &mut shown.mapped, rdd.collect()?.into_iter().collect());
+        Ok(())
+    })?;
+    mapped.for_each_rdd(|_, rdd| rdd.count().map(drop))
+}
+
 /// Runs a process from the time of batch `from` on until all numbers are counted, or the fault of the plan strikes. Numbers that were
 /// promised must be counted before any is sent.
 pub fn run(
     dir: &Path,
     from: i64,
     screen: &Screen,
-    sync: bool,
+    mode: Mode,
     promised: &BTreeSet<u64>,
     plan: Option<&FaultPlan>,
 ) -> Result<Ended, StreamError> {
     let struck = || plan.is_some_and(FaultPlan::struck);
-    let mut process = match Process::start(dir, from, screen, conf(sync)) {
+    let mut process = match Process::start(dir, from, screen, conf(mode)) {
         Err(_) if struck() => return Ok(Ended::Struck(from)),
         started => started?,
     };
@@ -363,11 +408,11 @@ pub fn until(what: &str, so: impl Fn() -> bool) {
 }
 
 /// Every step of a run without faults, and how often it is reached.
-pub fn all_steps(sync: bool) -> BTreeMap<String, usize> {
+pub fn all_steps(mode: Mode) -> BTreeMap<String, usize> {
     let dir = scratch();
     let plan = FaultPlan::below(dir.path());
     let screen = Screen::default();
-    assert!(matches!(run(dir.path(), 0, &screen, sync, &BTreeSet::new(), None).unwrap(), Ended::Complete));
+    assert!(matches!(run(dir.path(), 0, &screen, mode, &BTreeSet::new(), None).unwrap(), Ended::Complete));
     verify(dir.path(), &screen, "without faults");
     let mut steps = BTreeMap::new();
     plan.take_steps().into_iter().for_each(|step| *steps.entry(step.name).or_default() += 1);
@@ -384,11 +429,11 @@ pub struct Crashed {
 }
 
 /// Runs a process that crashes when it reaches the step for the `hit`-th time; nothing if it does not.
-pub fn crash(step: &str, hit: usize, sync: bool) -> Option<Crashed> {
+pub fn crash(step: &str, hit: usize, mode: Mode) -> Option<Crashed> {
     let (dir, screen) = (scratch(), Screen::default());
     let plan = FaultPlan::below(dir.path());
     plan.arm(step, hit, Fault::Crash);
-    let ended = run(dir.path(), 0, &screen, sync, &BTreeSet::new(), Some(&plan)).unwrap();
+    let ended = run(dir.path(), 0, &screen, mode, &BTreeSet::new(), Some(&plan)).unwrap();
     let Ended::Struck(batch) = ended else { return None };
     let steps = plan.take_steps();
     Some(Crashed { dir, screen, steps, batch })

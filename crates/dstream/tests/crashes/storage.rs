@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use millstream_formats::faults::{Fault, FaultPlan};
 
-use crate::program::{Ended, NUMBERS, Process, Screen, batch, conf, run, scratch, until, verify};
+use crate::program::{Ended, Mode, NUMBERS, Process, Screen, batch, conf, run, scratch, until, verify};
 
 /// `ENOSPC` and `EROFS`.
 const ERRORS: [(i32, &str); 2] = [(28, "No space left on device"), (30, "Read-only file system")];
@@ -23,12 +23,12 @@ fn a_full_or_read_only_disk_fails_the_batch_with_a_clear_error_and_a_restart_goe
         let (dir, screen) = (scratch(), Screen::default());
         let plan = FaultPlan::below(dir.path());
         plan.arm(step, 3, Fault::Fails(*code));
-        let error = run(dir.path(), 0, &screen, false, &BTreeSet::new(), None).unwrap_err().to_string();
+        let error = run(dir.path(), 0, &screen, Mode::Plain, &BTreeSet::new(), None).unwrap_err().to_string();
         assert!(error.starts_with("Batch ") && error.contains(" ms: "), "{step}: {error}");
         assert!(error.contains(text) && error.contains(dir.path().to_str().unwrap()), "{step}: {error}");
         plan.clear();
         let promised = screen.shown().all_numbers();
-        let ended = run(dir.path(), 20, &screen, false, &promised, None);
+        let ended = run(dir.path(), 20, &screen, Mode::Plain, &promised, None);
         assert!(matches!(ended, Ok(Ended::Complete)), "{step}: {ended:?}");
         verify(dir.path(), &screen, step);
     }
@@ -40,7 +40,7 @@ fn a_disk_that_is_full_for_a_while_loses_nothing_of_a_program_that_goes_on() {
         let (dir, screen) = (scratch(), Screen::default());
         // Only of the checkpoint: the outputs are on another disk.
         let plan = FaultPlan::below(&dir.path().join("checkpoint"));
-        let mut process = Process::start(dir.path(), 0, &screen, conf(false)).unwrap();
+        let mut process = Process::start(dir.path(), 0, &screen, conf(Mode::Plain)).unwrap();
         for number in 0..NUMBERS {
             process.send(&[number]);
             match number {
@@ -56,7 +56,7 @@ fn a_disk_that_is_full_for_a_while_loses_nothing_of_a_program_that_goes_on() {
         until("all are counted", || screen.shown().counted(batch(NUMBERS as i64)).len() as u64 == NUMBERS);
         process.stop();
         screen.shown().check(step);
-        let ended = run(dir.path(), 20, &screen, false, &(0..NUMBERS).collect(), None);
+        let ended = run(dir.path(), 20, &screen, Mode::Plain, &(0..NUMBERS).collect(), None);
         assert!(matches!(ended, Ok(Ended::Complete)), "{step}: {ended:?}");
         verify(dir.path(), &screen, step);
     }
@@ -68,7 +68,7 @@ fn a_checkpoint_that_cannot_be_written_is_no_error_of_the_batch() {
         let (dir, screen) = (scratch(), Screen::default());
         let plan = FaultPlan::below(dir.path());
         plan.arm(step, 4, Fault::FailsOnce(28));
-        let mut process = Process::start(dir.path(), 0, &screen, conf(false)).unwrap();
+        let mut process = Process::start(dir.path(), 0, &screen, conf(Mode::Plain)).unwrap();
         for number in 0..NUMBERS {
             process.send(&[number]);
             process.next_batch();
@@ -76,7 +76,7 @@ fn a_checkpoint_that_cannot_be_written_is_no_error_of_the_batch() {
         }
         process.stop();
         assert!(plan.struck(), "{step}");
-        let ended = run(dir.path(), 20, &screen, false, &(0..NUMBERS).collect(), None);
+        let ended = run(dir.path(), 20, &screen, Mode::Plain, &(0..NUMBERS).collect(), None);
         assert!(matches!(ended, Ok(Ended::Complete)), "{step}: {ended:?}");
         verify(dir.path(), &screen, step);
     }
@@ -90,10 +90,10 @@ fn a_program_that_cannot_write_at_its_start_says_so_and_can_be_started_again() {
             let (dir, screen) = (scratch(), Screen::default());
             let plan = FaultPlan::below(dir.path());
             plan.arm(step, 1, Fault::Fails(code));
-            let error = run(dir.path(), 0, &screen, false, &BTreeSet::new(), None).unwrap_err().to_string();
+            let error = run(dir.path(), 0, &screen, Mode::Plain, &BTreeSet::new(), None).unwrap_err().to_string();
             assert!(error.contains(text) && error.contains(dir.path().to_str().unwrap()), "{step}: {error}");
             plan.clear();
-            let ended = run(dir.path(), 0, &screen, false, &BTreeSet::new(), None);
+            let ended = run(dir.path(), 0, &screen, Mode::Plain, &BTreeSet::new(), None);
             assert!(matches!(ended, Ok(Ended::Complete)), "{step}: {ended:?}");
             verify(dir.path(), &screen, step);
         }

@@ -27,6 +27,9 @@ const HEAD_BYTES: usize = 12;
 /// The least that a disk writes.
 const SECTOR_BYTES: usize = 512;
 
+/// Per segment and input: the highest number of a block in it.
+pub(super) type Segments = BTreeMap<u64, BTreeMap<usize, u64>>;
+
 /// What the log of an earlier process holds.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
@@ -96,7 +99,7 @@ pub(super) struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     pub fn of(context: &'a str) -> Self {
-        Reading { context, segments: BTreeMap::new(), replay: Replay::default(), oldest: None }
+        Reading { context, segments: Segments::new(), replay: Replay::default(), oldest: None }
     }
 
     /// Reads a segment.
