@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::read::Replay;
-use self::read::{Reading, Segments, allotment, block, record, start};
+use self::read::{Reading, allotment, block, record, start};
 use crate::checkpoint::make_dir;
 use crate::{Clock, Span, StreamError, Time};
 

@@ -27,9 +27,6 @@ const HEAD_BYTES: usize = 12;
 /// The least that a disk writes.
 const SECTOR_BYTES: usize = 512;
 
-/// Per segment and input: the highest number of a block in it.
-pub(super) type Segments = BTreeMap<u64, BTreeMap<usize, u64>>;
-
 /// What the log of an earlier process holds.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
