@@ -11,11 +11,12 @@ use millstream_formats::types;
 use millstream_plan::ir::{CatalogQuery, Relation, RelationOp};
 use millstream_plan::sql;
 
+use crate::cache::Named;
 use crate::command::{drop_named, strings};
 use crate::function_names::NAMES;
 use crate::session::{Rows, Session};
 use crate::tables::{
-    CATALOG, Database, GLOBAL_TEMP, TableEntry, View, qualified, schema_not_found, table_not_found, view,
+    CATALOG, Database, GLOBAL_TEMP, TableEntry, View, find, qualified, schema_not_found, table_not_found, view,
 };
 
 /// Answers a question.
@@ -40,11 +41,15 @@ pub(crate) fn answer(session: &Session, query: &CatalogQuery) -> Result<Rows, Sp
         "create_table" | "create_external_table" => catalog.create_table(),
         "drop_temp_view" => {
             let name = catalog.required("view_name")?.to_lowercase();
-            flag(session.views.write().remove(&name).is_some())
+            let there = session.views.write().remove(&name).is_some();
+            session.uncache(&[name]);
+            flag(there)
         }
         "drop_global_temp_view" => {
             let name = catalog.required("view_name")?.to_lowercase();
-            flag(session.engine.tables.global_views.write().remove(&name).is_some())
+            let there = session.engine.tables.global_views.write().remove(&name).is_some();
+            session.uncache(&[GLOBAL_TEMP.into(), name]);
+            flag(there)
         }
         "drop_table" => catalog.drop("table_name", false),
         "drop_view" => catalog.drop("view_name", true),
@@ -57,16 +62,43 @@ pub(crate) fn answer(session: &Session, query: &CatalogQuery) -> Result<Rows, Sp
         "get_create_table_string" => catalog.create_table_text(),
         "truncate_table" => catalog.truncate_table(),
         "list_partitions" => catalog.list_partitions(),
-        // Nothing is cached or estimated, so that there is nothing to forget; a table that does not exist is still an error.
-        "cache_table" | "uncache_table" | "refresh_table" | "recover_partitions" | "analyze_table" => {
+        // Nothing is estimated and partitions are found when a table is read; one that does not exist is still an error.
+        "recover_partitions" | "analyze_table" => {
             catalog.must_exist()?;
             empty()
         }
-        "is_cached" => {
-            catalog.must_exist()?;
-            flag(false)
+        "cache_table" => {
+            let (name, named) = catalog.found()?;
+            // The statement says when; the method of the catalog leaves it to the first query.
+            let now = catalog.argument("lazy").is_some() && !catalog.flag("lazy");
+            session.cache(&name, &named, now)?;
+            empty()
         }
-        "clear_cache" | "refresh_by_path" => empty(),
+        "uncache_table" => {
+            match catalog.found() {
+                Ok((name, _)) => session.uncache(&name),
+                Err(_) if catalog.flag("if_exists") => {}
+                Err(error) => return Err(error),
+            }
+            empty()
+        }
+        "refresh_table" => {
+            let (name, named) = catalog.found()?;
+            session.refresh(&name, &named);
+            empty()
+        }
+        "is_cached" => {
+            let (name, named) = catalog.found()?;
+            flag(session.is_cached(&name, &named))
+        }
+        "clear_cache" => {
+            session.clear_cache();
+            empty()
+        }
+        "refresh_by_path" => {
+            session.refresh_path(&catalog.required("path")?);
+            empty()
+        }
         other => Err(SparkError::unsupported(format!("The catalog operation `{other}`"))),
     }
 }
@@ -276,6 +308,12 @@ impl CatalogAnswer<'_> {
         }
     }
 
+    /// What the name of a table stands for, and its full name.
+    fn found(&self) -> Result<(Vec<String>, Named), SparkError> {
+        let name = self.table_name()?;
+        find(self.session, &name).ok_or_else(|| table_not_found(&name))
+    }
+
     fn must_exist(&self) -> Result<(), SparkError> {
         if self.argument("table_name").is_some() && self.find_table()?.is_none() {
             return Err(table_not_found(&self.table_name()?));
@@ -350,6 +388,7 @@ impl CatalogAnswer<'_> {
         let (_, entry) = self.table()?;
         crate::command::remove_files(&entry.path)?;
         crate::command::make_directory(&entry.path)?;
+        self.session.refresh_path(&entry.path);
         empty()
     }
 

@@ -11,7 +11,7 @@ use millstream_plan::ir::{Command, Relation, RelationOp, SaveMode, Write, WriteT
 use millstream_plan::{sql, unsupported};
 
 use crate::session::{Rows, Session};
-use crate::tables::{TableEntry, View, qualified, table_not_found};
+use crate::tables::{CATALOG, GLOBAL_TEMP, TableEntry, View, find, qualified, table_not_found};
 use crate::write::{self, FileTarget};
 
 /// Runs a command; its rows, if it has any.
@@ -19,6 +19,11 @@ pub(crate) fn run(session: &Session, command: Command) -> Result<Option<Rows>, S
     match command {
         Command::CreateView { name, columns, input, global, replace } => {
             create_view(session, &name, columns, input, global, replace).map(|()| None)
+        }
+        Command::CacheQuery { name, input, lazy } => {
+            create_view(session, &name, Vec::new(), input, false, false)?;
+            let Some((full, named)) = find(session, &[name]) else { return Ok(None) };
+            session.cache(&full, &named, !lazy).map(|()| None)
         }
         Command::Write(write) => save(session, &write).map(|()| None),
         Command::Insert { table, columns, input, overwrite } => {
@@ -86,7 +91,10 @@ fn create_view(
     if views.contains_key(&key) && !replace {
         return Err(already_exists("TEMP_TABLE_OR_VIEW_ALREADY_EXISTS", "temporary view", &key));
     }
-    views.insert(key, View::Query(plan));
+    views.insert(key.clone(), View::Query(plan));
+    drop(views);
+    // What stood there before, if it was cached.
+    session.uncache(&if global { vec![GLOBAL_TEMP.into(), key] } else { vec![key] });
     Ok(())
 }
 
@@ -254,12 +262,14 @@ pub(crate) fn drop_named(session: &Session, name: &[String], view: bool, if_exis
     if let [single] = name
         && session.views.write().remove(&single.to_lowercase()).is_some()
     {
+        session.uncache(name);
         return Ok(());
     }
     if let [database, view] = name
-        && database.eq_ignore_ascii_case(crate::tables::GLOBAL_TEMP)
+        && database.eq_ignore_ascii_case(GLOBAL_TEMP)
         && session.engine.tables.global_views.write().remove(&view.to_lowercase()).is_some()
     {
+        session.uncache(name);
         return Ok(());
     }
     if !view && let Some((database, table)) = qualified(session, name) {
@@ -267,6 +277,7 @@ pub(crate) fn drop_named(session: &Session, name: &[String], view: bool, if_exis
         let removed = databases.get_mut(&database).and_then(|d| d.tables.remove(&table.to_lowercase()));
         drop(databases);
         if let Some(entry) = removed {
+            session.uncache(&[CATALOG.into(), database, table]);
             return if entry.external { Ok(()) } else { remove_files(&entry.path) };
         }
     }

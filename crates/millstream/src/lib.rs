@@ -19,6 +19,7 @@
 
 mod analysis;
 mod batch;
+mod cache;
 mod catalog_query;
 mod command;
 pub mod conf;

@@ -18,6 +18,7 @@ use parking_lot::RwLock;
 
 use crate::analysis::Analysis;
 use crate::batch::BatchStream;
+use crate::cache::TableCache;
 use crate::conf::Conf;
 use crate::engine::Engine;
 use crate::scan::files_of;
@@ -30,6 +31,7 @@ pub struct Session {
     conf: Conf,
     /// Temporary views by name in lower case.
     pub(crate) views: RwLock<BTreeMap<String, View>>,
+    pub(crate) view_cache: TableCache,
     /// Relations kept by id (`foreachBatch`, `checkpoint`).
     cached: RwLock<HashMap<String, Arc<ResolvedPlan>>>,
     /// Functions registered from Python, by name in lower case.
@@ -56,6 +58,7 @@ impl Session {
             user: user.into(),
             conf,
             views: RwLock::default(),
+            view_cache: TableCache::default(),
             cached: RwLock::default(),
             functions: RwLock::default(),
             database: RwLock::new("default".into()),
@@ -109,17 +112,7 @@ impl Session {
     /// # Errors
     /// Spark's analysis errors.
     pub fn input_files(&self, relation: &Relation) -> Result<Vec<String>, SparkError> {
-        let mut files = std::collections::BTreeSet::new();
-        let walked = self.analyze(relation)?.plan.apply_with_subqueries(|node| {
-            if let LogicalPlan::TableScan(scan) = node
-                && let Ok(provider) = source_as_provider(&scan.source)
-            {
-                files.extend(files_of(provider.as_ref()).into_iter().flatten());
-            }
-            Ok(TreeNodeRecursion::Continue)
-        });
-        walked.map_err(from_datafusion)?;
-        Ok(files.into_iter().collect())
+        files_in(&self.analyze(relation)?)
     }
 
     /// Starts a batch query; its rows come out of the stream.
@@ -206,4 +199,19 @@ impl Session {
     pub(crate) fn python_function(&self, name: &str) -> Option<PythonUdf> {
         self.functions.read().get(&name.to_lowercase()).cloned()
     }
+}
+
+/// The files a plan reads, as `file:` URLs, in order, each once.
+pub(crate) fn files_in(resolved: &ResolvedPlan) -> Result<Vec<String>, SparkError> {
+    let mut files = std::collections::BTreeSet::new();
+    let walked = resolved.plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+        {
+            files.extend(files_of(provider.as_ref()).into_iter().flatten());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.map_err(from_datafusion)?;
+    Ok(files.into_iter().collect())
 }

@@ -15,6 +15,7 @@ use millstream_plan::resolved::ResolvedPlan;
 use parking_lot::RwLock;
 
 use crate::analysis::Analysis;
+use crate::cache::{Named, TableCache};
 use crate::scan::table_of;
 use crate::session::Session;
 
@@ -63,6 +64,7 @@ pub(crate) struct SharedTables {
     pub(crate) databases: RwLock<BTreeMap<String, Database>>,
     /// By name in lower case.
     pub(crate) global_views: RwLock<BTreeMap<String, View>>,
+    pub(crate) cache: TableCache,
 }
 
 impl SharedTables {
@@ -73,6 +75,7 @@ impl SharedTables {
             warehouse,
             databases: RwLock::new(BTreeMap::from([("default".to_string(), default)])),
             global_views: RwLock::default(),
+            cache: TableCache::default(),
         }
     }
 
@@ -154,21 +157,42 @@ pub(crate) fn resolve(
     options: &Options,
     streaming: bool,
 ) -> Result<Option<(Vec<String>, Table)>, SparkError> {
-    if let Some((qualifier, view)) = view(session, name) {
-        return Ok(Some((qualifier, of_view(&view)?)));
+    let Some((full, named)) = find(session, name) else { return Ok(None) };
+    // Options of a reader make it another relation than the cached one.
+    if !streaming
+        && options.is_empty()
+        && let Some(rows) = session.cached_rows(&full, &named)?
+    {
+        return Ok(Some((full, Table::View(rows))));
     }
-    let Some((database, table)) = qualified(session, name) else { return Ok(None) };
-    let Some(entry) = session.engine.tables.table(&database, &table) else { return Ok(None) };
+    let table = match &named {
+        Named::View(view) => of_view(view)?,
+        Named::Table(entry) => analysis.data_source(&read_of(entry, options, streaming), None)?,
+    };
+    Ok(Some((full, table)))
+}
+
+/// What a name stands for, and its full name.
+pub(crate) fn find(session: &Session, name: &[String]) -> Option<(Vec<String>, Named)> {
+    if let Some((full, view)) = view(session, name) {
+        return Some((full, Named::View(view)));
+    }
+    let (database, table) = qualified(session, name)?;
+    let entry = session.engine.tables.table(&database, &table)?;
+    Some((vec![CATALOG.into(), database, entry.name.clone()], Named::Table(entry)))
+}
+
+/// How the files of a table are read.
+pub(crate) fn read_of(entry: &TableEntry, options: &Options, streaming: bool) -> DataSourceRead {
     let mut all = entry.options.clone();
     all.extend(options.iter().map(|(k, v)| (k.clone(), v.clone())));
-    let read = DataSourceRead {
+    DataSourceRead {
         format: Some(entry.format.clone()),
         schema: entry.schema.as_ref().map(|s| millstream_formats::types::schema_to_json(s.fields())),
         options: all,
         paths: vec![entry.path.clone()],
         streaming,
-    };
-    Ok(Some((vec![CATALOG.into(), database, entry.name], analysis.data_source(&read, None)?)))
+    }
 }
 
 /// The view of this name and what qualifies its columns.

@@ -26,6 +26,9 @@ pub(crate) fn write(session: &Session, resolved: &ResolvedPlan, target: FileTarg
     if target.format.eq_ignore_ascii_case("noop") {
         return session.execute_resolved(resolved)?.collect().map(|_| ());
     }
+    let in_options =
+        target.options.iter().find(|(key, _)| key.eq_ignore_ascii_case("path")).map(|(_, path)| path.clone());
+    let written = target.path.clone().or(in_options);
     let spec = WriteSpec {
         format: target.format,
         options: target.options.iter().collect(),
@@ -44,5 +47,9 @@ pub(crate) fn write(session: &Session, resolved: &ResolvedPlan, target: FileTarg
     for batch in session.execute_resolved(resolved)? {
         writer.write(0, batch?)?;
     }
-    writer.commit()
+    writer.commit()?;
+    if let Some(path) = written {
+        session.refresh_path(&path);
+    }
+    Ok(())
 }

@@ -19,6 +19,15 @@ pub enum Command {
         /// Take the place of an existing one.
         replace: bool,
     },
+    /// `CACHE TABLE name AS query`: a temporary view whose rows are kept in memory.
+    CacheQuery {
+        /// Name.
+        name: String,
+        /// The query.
+        input: Relation,
+        /// It is read when a query asks for it, not now.
+        lazy: bool,
+    },
     /// `df.write`.
     Write(Write),
     /// `INSERT INTO table query`.

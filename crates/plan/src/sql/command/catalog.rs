@@ -192,18 +192,11 @@ impl Parser<'_> {
             self.properties()?;
         }
         if self.eat(&["AS"]) || self.is_query_at(0) {
-            // A view of that name; that its rows are kept is only a matter of speed.
             let input = self.query()?;
             let [name] = name.as_slice() else {
                 return Err(SparkError::unsupported("CACHE TABLE with a qualified name"));
             };
-            return Ok(Command::CreateView {
-                name: name.clone(),
-                columns: Vec::new(),
-                input,
-                global: false,
-                replace: false,
-            });
+            return Ok(Command::CacheQuery { name: name.clone(), input, lazy });
         }
         Ok(catalog_query("cache_table", [("table_name", Some(quoted(&name))), ("lazy", flag(lazy))]))
     }
