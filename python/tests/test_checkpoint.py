@@ -8,6 +8,7 @@ import pytest
 from checkpoints import GOLDEN
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
+from waiting import until
 
 SAMPLE = pathlib.Path(__file__).parents[2] / "crates" / "state" / "testdata" / "a_wordcount" / "checkpoint"
 
@@ -169,3 +170,28 @@ def test_a_second_start_from_the_checkpoint_of_an_active_query_is_refused(spark,
         assert query.isActive
     finally:
         query.stop()
+
+
+def test_a_snapshot_of_state_is_due_after_as_many_deltas_as_the_setting_says(spark, tmp_path):
+    spark.conf.set("spark.sql.shuffle.partitions", "1")
+    spark.conf.set("spark.sql.streaming.stateStore.minDeltasForSnapshot", "2")
+    (tmp_path / "in").mkdir()
+
+    def run(wait):
+        """A batch for each file that is new; the first one begins maintenance, the end of the query ends it."""
+        lines = spark.readStream.format("text").option("maxFilesPerTrigger", 1).load(str(tmp_path / "in"))
+        counts = lines.groupBy("value").count().writeStream.format("noop").outputMode("update")
+        query = counts.option("checkpointLocation", str(tmp_path / "c")).start()
+        query.processAllAvailable()
+        wait()
+        query.stop()
+
+    def snapshots():
+        return [path.name for path in (tmp_path / "c/state/0/0").glob("*.snapshot")]
+
+    for number in range(3):
+        (tmp_path / "in" / f"{number}.txt").write_text("a\n")
+    run(lambda: None)
+    assert snapshots() == []
+    (tmp_path / "in/3.txt").write_text("a\n")
+    run(lambda: until(snapshots))

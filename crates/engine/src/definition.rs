@@ -35,6 +35,9 @@ pub struct QuerySettings {
     pub recent_progress_max: usize,
     /// Batches that stay in the logs and the state (`spark.sql.streaming.minBatchesToRetain`, 100).
     pub batches_retained: i64,
+    /// A snapshot of state is due when more deltas than this follow the last one
+    /// (`spark.sql.streaming.stateStore.minDeltasForSnapshot`, 10).
+    pub min_deltas_for_snapshot: u64,
     /// Whether files are synced to disk before they count as written.
     pub fsync: bool,
     /// Bytes of memory that state may take, if that is limited (`spark.millstream.state.memoryLimit`).

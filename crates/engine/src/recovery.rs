@@ -117,6 +117,7 @@ pub(crate) fn stream_settings(settings: &QuerySettings, checkpoint: &Path) -> Re
         parallelism: settings.parallelism,
         watermark_policy_max: settings.pinned.get(POLICY_KEY).is_some_and(|p| p == "max"),
         versions_retained: u64::try_from(settings.batches_retained).unwrap_or(1),
+        min_deltas_for_snapshot: settings.min_deltas_for_snapshot,
         fsync: settings.fsync,
     })
 }

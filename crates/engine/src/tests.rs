@@ -239,6 +239,7 @@ impl World {
                 idle_interval: Duration::from_secs(10),
                 recent_progress_max: 100,
                 batches_retained: 100,
+                min_deltas_for_snapshot: 10,
                 fsync: false,
                 state_memory_max: None,
                 scratch_dir: None,

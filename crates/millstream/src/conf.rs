@@ -93,6 +93,7 @@ const KNOWN: &[Known] = &[
     Known("spark.sql.stackTracesInDataFrameContext", Some("1"), Integer),
     Known("spark.sql.streaming.aggregation.stateFormatVersion", Some("2"), Integer),
     Known("spark.sql.streaming.checkpointLocation", None, Any),
+    Known("spark.sql.streaming.fileSink.log.compactInterval", Some("10"), Positive),
     Known("spark.sql.streaming.fileSource.log.compactInterval", Some("10"), Positive),
     Known("spark.sql.streaming.flatMapGroupsWithState.stateFormatVersion", Some("2"), Integer),
     Known("spark.sql.streaming.forceDeleteTempCheckpointLocation", Some("false"), Boolean),
@@ -107,6 +108,7 @@ const KNOWN: &[Known] = &[
     Known("spark.sql.streaming.schemaInference", Some("false"), Boolean),
     Known("spark.sql.streaming.stateStore.compression.codec", Some("lz4"), Any),
     Known("spark.sql.streaming.stateStore.encodingFormat", Some("unsaferow"), Any),
+    Known("spark.sql.streaming.stateStore.minDeltasForSnapshot", Some("10"), Integer),
     Known(
         "spark.sql.streaming.stateStore.providerClass",
         Some("org.apache.spark.sql.execution.streaming.state.HDFSBackedStateStoreProvider"),

@@ -220,6 +220,9 @@ fn settings(conf: &Conf, cores: usize) -> Result<QuerySettings, SparkError> {
         recent_progress_max: usize::try_from(number("spark.sql.streaming.numRecentProgressUpdates", 100))
             .unwrap_or(100),
         batches_retained: number("spark.sql.streaming.minBatchesToRetain", 100),
+        // Whatever is below zero asks for a snapshot each time, as zero does.
+        min_deltas_for_snapshot: u64::try_from(number("spark.sql.streaming.stateStore.minDeltasForSnapshot", 10))
+            .unwrap_or(0),
         fsync: conf.boolean("spark.millstream.checkpoint.fsync"),
         state_memory_max: conf.bytes("spark.millstream.state.memoryLimit")?,
         scratch_dir: scratch.filter(|dir| !dir.is_empty()).map(|dir| local_path(&dir)).transpose()?,

@@ -21,7 +21,7 @@ use millstream_formats::condition::SparkError;
 use millstream_functions::lazy::make_lazy;
 use millstream_plan::nodes::{Deduplicate, SessionAggregate};
 use millstream_plan::resolved::{ResolvedPlan, StreamTable};
-use millstream_state::{Maintainer, StoreOptions};
+use millstream_state::Maintainer;
 use parking_lot::Mutex;
 
 use crate::build::StreamBuild;
@@ -83,7 +83,7 @@ pub fn plan_stream(
         runtime,
         state_dir,
         observed: Mutex::default(),
-        maintainer: Mutex::new(Maintainer::new(StoreOptions::default().min_deltas_for_snapshot)),
+        maintainer: Mutex::new(Maintainer::new(settings.min_deltas_for_snapshot)),
         settings,
     }))
 }

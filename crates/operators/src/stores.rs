@@ -398,6 +398,7 @@ fn open(spec: &StoreSpec, store: &StoreFields, partition: usize, settings: &Stre
     let (key, value) = (types(&store.key), types(&store.value));
     let options = StoreOptions {
         versions_retained: settings.versions_retained,
+        min_deltas_for_snapshot: settings.min_deltas_for_snapshot,
         fsync: settings.fsync,
         deltas_synced_by_caller: true,
         memory: settings.state_memory.clone(),

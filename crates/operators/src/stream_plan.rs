@@ -25,6 +25,8 @@ pub struct StreamSettings {
     pub watermark_policy_max: bool,
     /// Versions of state to keep (`spark.sql.streaming.minBatchesToRetain`).
     pub versions_retained: u64,
+    /// A snapshot is due when more deltas than this follow the last one (`spark.sql.streaming.stateStore.minDeltasForSnapshot`).
+    pub min_deltas_for_snapshot: u64,
     /// Whether state files are synced to disk before a batch counts as written.
     pub fsync: bool,
     /// What the state of all operators of the query may take of the machine's memory.

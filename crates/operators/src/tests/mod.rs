@@ -115,6 +115,7 @@ impl TestQuery {
             parallelism: 2,
             watermark_policy_max: false,
             versions_retained: 100,
+            min_deltas_for_snapshot: 10,
             fsync: false,
             state_memory: Default::default(),
         };
