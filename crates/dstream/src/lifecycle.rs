@@ -279,10 +279,10 @@ impl<B: Datasets> Shared<B> {
 
     /// With a log, blocks are closed when their interval is over even if nothing more comes: then they are safe.
     fn start_ticker(&self, block_interval: Span) -> Result<(), StreamError> {
-        let (signal, tracker) = (Signal::default(), Arc::clone(&self.tracker));
+        let (signal, clock, tracker) = (Signal::default(), self.clock.clone(), Arc::clone(&self.tracker));
         let stopped = signal.clone();
         let worker = spawn("stream-blocks", move || {
-            while !stopped.wait(block_interval.to_std()) {
+            while clock.wait_until(clock.now().next(block_interval, Time::EPOCH), &stopped) {
                 if let Err(error) = tracker.tick() {
                     tracing::error!(%error, "cannot write a block to the write-ahead log");
                 }
