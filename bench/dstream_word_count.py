@@ -51,6 +51,7 @@ ssc.start()
 while counted < int(sys.argv[3]):
     ssc.awaitTerminationOrTimeout(0.05)
 print("counted", counted, flush=True)
+sys.stdin.readline()
 ssc.stop(stopSparkContext=True, stopGraceFully=False)
 """
 
@@ -142,14 +143,15 @@ def measure(interpreter: list[str], pieces: list[bytes], words: int, batch: floa
         program = pathlib.Path(directory, "program.py")
         program.write_text(PROGRAM)
         command = [*interpreter, str(program), str(feeder.port), str(batch), str(words), recognised]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as running:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as running:
             feeder.connected.wait(120)
             before = processor_seconds(running.pid)
             line = running.stdout.readline()
             ended = time.monotonic()
             used = processor_seconds(running.pid) - before
-            if running.poll() is None:
-                running.wait(120)
+            # It has waited with its processes, to be looked at.
+            running.communicate("\n", 120)
     feeder.close()
     if line.split() != ["counted", str(words)]:
         raise SystemExit(f"{' '.join(interpreter)} has counted wrongly: {line!r}")

@@ -123,8 +123,11 @@ class SparkContext(Reading, AddedFiles, ThreadProperties):
         cores = settings.cores(self.master)
         failures = settings.most_failures(self.master)
         environment = {**self.environment, **settings.of_workers(self._conf).encoded()}
+        if settings.true(self._conf.get("spark.python.worker.faulthandler.enabled", "false")):
+            environment["PYTHONFAULTHANDLER"] = "1"
         directory, most_bytes = self._conf.get("spark.local.dir", None), settings.most_result_bytes(self._conf)
-        self._engine: Engine = Engine(cores, failures, directory, environment, most_bytes)
+        reuse = settings.true(self._conf.get("spark.python.worker.reuse", "true"))
+        self._engine: Engine = Engine(cores, failures, directory, environment, most_bytes, reuse)
         self._cores = cores
         self._start_time = int(time.time() * 1000)
         self._conf.set("spark.app.id", self.applicationId)

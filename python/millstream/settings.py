@@ -107,17 +107,21 @@ def most_failures(master: str) -> int:
 _UNITS = {"": 0, "b": 0, "k": 10, "kb": 10, "m": 20, "mb": 20, "g": 30, "gb": 30, "t": 40, "tb": 40, "p": 50, "pb": 50}
 
 
-def most_result_bytes(conf: SparkConf) -> int:
-    """Return how large the results of a job may be, 0 for any size."""
-    text = conf.get("spark.driver.maxResultSize", "1g").strip().lower()
-    match = re.fullmatch(r"([0-9]+)([a-z]*)", text)
+def _byte_size(text: str, unit: str) -> int:
+    """Return a size in bytes; a number alone counts in this unit."""
+    match = re.fullmatch(r"([0-9]+)([a-z]*)", text.strip().lower())
     if match is None or match[2] not in _UNITS:
         message = (
             "Size must be specified as bytes (b), kibibytes (k), mebibytes (m), gibibytes (g), tebibytes (t), or "
-            f"pebibytes(p). E.g. 50b, 100k, or 250m.\nFailed to parse byte string: {text}"
+            f"pebibytes(p). E.g. 50b, 100k, or 250m.\nFailed to parse byte string: {text.strip()}"
         )
         raise errors.java_error("java.lang.NumberFormatException", message)
-    return int(match[1]) << _UNITS[match[2]]
+    return int(match[1]) << _UNITS[match[2] or unit]
+
+
+def most_result_bytes(conf: SparkConf) -> int:
+    """Return how large the results of a job may be, 0 for any size."""
+    return _byte_size(conf.get("spark.driver.maxResultSize", "1g"), "b")
 
 
 _MEBIBYTES = {"g": 1024.0, "m": 1.0, "t": 1048576.0, "k": 1.0 / 1024}
@@ -138,7 +142,10 @@ def of_workers(conf: SparkConf) -> Options:
             f"It must be one of {', '.join(_RECOGNIZE)}"
         )
         raise errors.java_error("java.lang.IllegalArgumentException", message)
-    return Options(recognize, true(conf.get("spark.shuffle.spill", "true")), int(mebibytes * (1 << 20)))
+    # For all of an executor's workers; one runs a task at a time on each of its cores.
+    every = _byte_size(conf.get("spark.executor.pyspark.memory", "0"), "m")
+    address = every // max(1, int(conf.get("spark.executor.cores", "1")))
+    return Options(recognize, true(conf.get("spark.shuffle.spill", "true")), int(mebibytes * (1 << 20)), address)
 
 
 def cores(master: str) -> int:

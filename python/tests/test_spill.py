@@ -192,7 +192,7 @@ def test_settings_of_memory_are_checked_and_reach_the_workers() -> None:
         pass
     with context(spark_python_worker_memory="1g", spark_shuffle_spill="false") as sc:
         told = sc.parallelize([0], 1).map(lambda _: os.environ[options.VARIABLE]).first()
-        assert options.Options(**json.loads(told)) == options.Options("true", False, 1 << 30)
+        assert options.Options(**json.loads(told)) == options.Options("true", False, 1 << 30, 0)
 
 
 def test_what_a_worker_held_before_spills_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,6 +203,21 @@ def test_large_results_arrive_whole(sc):
     assert len(text) == 50_000_000
 
 
+def test_the_memory_of_a_worker_has_a_limit_where_one_is_set(contexts):
+    with context_of_its_own("local[1]", spark_executor_pyspark_memory="2g") as context:
+        fails(lambda: context.parallelize([1], 1).map(lambda _: len(bytes(2 << 30))).collect(), "MemoryError")
+        assert context.parallelize([1], 1).map(lambda _: len(bytes(1 << 20))).collect() == [1 << 20]
+
+
+def test_each_task_has_a_worker_of_its_own_where_they_are_not_reused(contexts):
+    with context_of_its_own("local[2]", spark_python_worker_reuse="false") as context:
+        pids = context.parallelize(range(6), 6).map(lambda _: os.getpid()).collect()
+        assert len(set(pids)) == 6
+        assert context.parallelize([(1, 2), (1, 3)], 2).reduceByKey(lambda a, b: a + b).collect() == [(1, 5)]
+    with context_of_its_own("local[2]") as context:
+        assert len(set(context.parallelize(range(6), 6).map(lambda _: os.getpid()).collect())) <= 2
+
+
 # ------------------------------------------------------------------------------------------------ processes and threads
 
 

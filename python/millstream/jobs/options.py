@@ -20,6 +20,8 @@ class Options(NamedTuple):
     """Whether data goes to scratch files when there is too much of it."""
     memory_bytes: int = 512 << 20
     """The memory of a worker above which it does."""
+    address_bytes: int = 0
+    """The address space that a worker may have; 0 for any."""
 
     def encoded(self) -> dict[str, str]:
         """Return the environment variable."""

@@ -100,10 +100,16 @@ class Pool:
     """Up to ``size`` worker processes."""
 
     def __init__(
-        self, size: int, directory: str, environment: dict[str, str], prepare: Callable[[], None] = lambda: None
+        self,
+        size: int,
+        directory: str,
+        environment: dict[str, str],
+        prepare: Callable[[], None] = lambda: None,
+        reuse: bool = True,
     ) -> None:
-        """``prepare`` is called before a worker is started."""
+        """``prepare`` is called before a worker is started; without ``reuse`` each task has a worker of its own."""
         self.size = size
+        self.reuse = reuse
         self._prepare = prepare
         self._directory = directory
         self._environment = environment
@@ -207,7 +213,10 @@ class Pool:
             if self._closed:
                 worker.close()
                 return
-            self._idle.append(worker)
+            if self.reuse:
+                self._idle.append(worker)
+            else:
+                self._end(worker)
             self._serve_claims()
 
     def _serve_claims(self) -> None:

@@ -98,6 +98,7 @@ class Engine:
         local_directory: str | None,
         environment: dict[str, str],
         most_result_bytes: int = 0,
+        reuse_workers: bool = True,
     ) -> None:
         """Results of a job may have ``most_result_bytes`` in all, any number for 0."""
         name = f"millstream-{secrets.token_hex(8)}"
@@ -105,7 +106,7 @@ class Engine:
         self.files = os.path.join(self.directory, "files")
         self.store = Store(self.directory, self.make_directory)
         environment = {**environment, "MILLSTREAM_FILES": self.files}
-        self.pool = Pool(cores, self.directory, environment, self.make_directory)
+        self.pool = Pool(cores, self.directory, environment, self.make_directory, reuse_workers)
         self.cores = cores
         self.most_failures = failures
         self._most_result_bytes = most_result_bytes
@@ -403,7 +404,7 @@ class _StageRun:
         pending.append(partition)
 
     def _next_task(self, worker: Worker, pending: collections.deque[int]) -> None:
-        if pending:
+        if pending and self._engine.pool.reuse:
             self._start_on([worker], pending)
         else:
             self._engine.pool.give_back(worker)

@@ -9,13 +9,14 @@ import contextlib
 import gc
 import os
 import pickle
+import resource
 import socket
 import sys
 import traceback
 from typing import Any
 
 from millstream.broadcast import Broadcast
-from millstream.jobs import blocks, frames, inputs, spill, task
+from millstream.jobs import blocks, frames, inputs, options, spill, task
 from millstream.jobs.blocks import Store
 
 _GC_THRESHOLD = 50_000
@@ -28,6 +29,7 @@ def serve(sock: socket.socket, directory: str) -> None:
     gc.set_threshold(_GC_THRESHOLD, 20, 20)
     store = Store(directory)
     spill.use_directory(directory)
+    _limit_memory()
     own = os.getpid()
     while True:
         try:
@@ -46,6 +48,13 @@ def serve(sock: socket.socket, directory: str) -> None:
             frames.send(sock, answer)
         except ConnectionError:
             return
+
+
+def _limit_memory() -> None:
+    most = options.current().address_bytes
+    before, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most and (before == resource.RLIM_INFINITY or most < before):
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _answer(message: bytes, store: Store, sock: socket.socket) -> bytes:
