@@ -79,7 +79,8 @@ pub struct ReceiverInfo {
 pub struct InputInfo {
     /// Number of the input.
     pub input: usize,
-    /// Records; 0 for sources that do not count.
+    /// Records. Sources that are read by ranges count them while the batch runs: none when it is submitted, those that an output has
+    /// read when it is completed. 0 for files, which are not counted.
     pub records: u64,
     /// What it is made of, such as names of files.
     pub description: Option<String>,

@@ -111,6 +111,8 @@ struct State {
     running: u64,
     newest: Option<Time>,
     inputs: BTreeMap<usize, Counter>,
+    /// Records of batches that are not completed, by batch and input, as far as they are counted.
+    counted: BTreeMap<(Time, usize), u64>,
     receivers: BTreeMap<usize, (Gauge, Counter)>,
 }
 
@@ -188,16 +190,25 @@ impl StreamMetrics {
 
     fn submitted(&self, batch: &BatchInfo) {
         let mut state = self.state.lock();
-        for input in &batch.inputs {
-            let new = || self.group.counter(INPUT_RECORDS, &[("stream", &input.input.to_string())]);
-            state.inputs.entry(input.input).or_insert_with(new).add(input.records);
-        }
-        self.received.add(batch.records());
         state.waiting += 1;
         state.newest = Some(batch.time);
-        self.received_records.set(batch.records() as f64);
+        self.count_records(&mut state, batch);
         self.received_times.set(batch);
         self.set_counts(&state);
+    }
+
+    /// Adds the records that were not counted yet: sources that are read by ranges count them while the batch runs.
+    fn count_records(&self, state: &mut State, batch: &BatchInfo) {
+        for input in &batch.inputs {
+            let before = state.counted.insert((batch.time, input.input), input.records).unwrap_or(0);
+            let more = input.records.saturating_sub(before);
+            let new = || self.group.counter(INPUT_RECORDS, &[("stream", &input.input.to_string())]);
+            state.inputs.entry(input.input).or_insert_with(new).add(more);
+            self.received.add(more);
+        }
+        if state.newest == Some(batch.time) {
+            self.received_records.set(batch.records() as f64);
+        }
     }
 
     fn started(&self, batch: &BatchInfo) {
@@ -211,6 +222,8 @@ impl StreamMetrics {
     fn completed(&self, batch: &BatchInfo) {
         let mut state = self.state.lock();
         state.running = state.running.saturating_sub(1);
+        self.count_records(&mut state, batch);
+        state.counted.retain(|(time, _), _| *time != batch.time);
         self.set_counts(&state);
         self.set_newest(&state, batch);
         self.completed.add(1);

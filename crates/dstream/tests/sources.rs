@@ -220,6 +220,43 @@ fn values(rows: &[RecordBatch], column: usize) -> Vec<i64> {
     values
 }
 
+/// A row of the rate sources.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+struct Tick {
+    timestamp: i64,
+    value: i64,
+}
+
+/// A row of text.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+struct Line {
+    value: String,
+}
+
+#[test]
+fn every_format_has_its_columns_and_those_that_are_wanted_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::new();
+    let read = |format: &str| bench.ssc.read_stream(format);
+    let path = dir.path().to_str();
+    let lines = see(&read("text").load(path).unwrap().rows::<Line>().unwrap()).unwrap();
+    let csv = read("CSV").schema_of::<Reading>().unwrap().option("HEADER", true).select(["value"]);
+    let csv = csv.load(path).unwrap();
+    let (columns, values) = (csv.map(|rows| rows.num_columns()).unwrap(), csv.rows::<Number>().unwrap());
+    let (columns, values) = (see(&columns).unwrap(), see(&values.map(|number| number.value).unwrap()).unwrap());
+    let ticks = read("rate-micro-batch").options([("rowsPerBatch", 2), ("numPartitions", 1)]);
+    let ticks = see(&ticks.load(None).unwrap().rows::<Tick>().unwrap()).unwrap();
+    put(dir.path(), "a.csv", "sensor,value\nx,1\ny,2\n", 10);
+    bench.ssc.start().unwrap();
+    bench.to_batch(1);
+    let expected = ["sensor,value", "x,1", "y,2"].map(|value| Line { value: value.to_owned() });
+    assert_eq!(lines.elements(), expected);
+    assert_eq!((columns.elements(), values.elements()), (vec![1], vec![1, 2]));
+    bench.to_batch(2);
+    ticks.next();
+    assert_eq!(ticks.elements(), [2, 3].map(|value| Tick { timestamp: 1_000_000, value }));
+}
+
 #[test]
 fn the_rate_sources_give_each_number_once() {
     let bench = Bench::new();
