@@ -1,6 +1,7 @@
 """How DStream programs end: by signals, closed pipes and errors, and what does not end them."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -278,3 +279,69 @@ for blob in blobs:
     assert code == 0, err
     assert len(out.splitlines()) == 8 and all(line.startswith("refused True") for line in out.splitlines()), out
     assert "reads 1" in out
+
+
+LIMITED = """
+import os, sys
+from py4j.protocol import Py4JJavaError
+from pyspark import SparkContext
+from pyspark.streaming import StreamingContext
+
+if os.path.exists("limited"):
+    # Like a disk without room, for all processes of the program.
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+def create():
+    ssc = StreamingContext(SparkContext("local[2]", "limited"), 0.2)
+    lines = ssc.textFileStream("in")
+    counts = lines.flatMap(lambda line: [(line * 50 + str(n), 1) for n in range(2000)])
+    state = counts.updateStateByKey(lambda new, old: (old or 0) + len(new))
+    state.checkpoint(0.4)
+    state.foreachRDD(lambda rdd: print("count", rdd.count(), flush=True))
+    return ssc
+
+ssc = StreamingContext.getOrCreate("cp", create)
+ssc.start()
+try:
+    ssc.awaitTermination()
+except Py4JJavaError as error:
+    print(" ".join(str(error).split()))
+    ssc.stop()
+"""
+
+
+def test_a_state_that_cannot_be_saved_names_batch_and_file_and_a_restart_has_all_of_it(millstream, script, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "limited").touch()
+    app = script(LIMITED)
+    running = millstream("run", app)
+    running.wait_for("count 0")
+    (tmp_path / "draft").write_text("a\n")
+    (tmp_path / "draft").rename(tmp_path / "in" / "1")
+    code, out, err = running.finish()
+    assert code == 0, err
+    said = out.splitlines()[-1]
+    assert re.search(r"Batch \d+ ms: save a dataset for the checkpoint: ", said), said
+    assert re.search(r"File too large: '[^']*cp/rdd-\d+-\d+/part-0000\d'", said), said
+    (tmp_path / "limited").unlink()
+    running = millstream("run", app)
+    running.wait_for("count 2000")
+    until(lambda: list((tmp_path / "cp").glob("rdd-*/part-*")), "the state is saved")
+    running.process.kill()
+    running.process.wait(SECONDS)
+    assert "count 0\n" not in running.out
+
+
+def test_a_saved_state_that_is_damaged_is_named(millstream, script, counted, tmp_path):
+    text = CHANGED.format(helper="", function="lambda line: ('key', line)")
+    counted(text, "counts [('key', 1)]")
+    parts = list((tmp_path / "cp").glob("rdd-*/part-*"))
+    assert parts
+    for part in parts:
+        content = bytearray(part.read_bytes())
+        content[-2] ^= 1
+        part.write_bytes(content)
+    code, out, err = millstream("run", script(text)).finish()
+    assert code == 4, err
+    assert "Failed to read checkpoint from directory cp" in out and re.search(r"cp/rdd-\S+/part-0000", out), out

@@ -124,11 +124,14 @@ impl StreamError {
     /// Says for which batch, if that is of use: an error of the program's own functions is left as it is.
     pub(crate) fn in_batch(self, batch: Time, doing: &'static str) -> Self {
         match self {
-            StreamError::Io { .. } | StreamError::Checkpoint { .. } => {
-                StreamError::Batch { batch, doing, source: Arc::new(self) }
-            }
+            StreamError::Io { .. } | StreamError::Checkpoint { .. } => self.of_batch(batch, doing),
             error => error,
         }
+    }
+
+    /// Says for which batch, whatever it is: for what the program has not asked for itself.
+    pub(crate) fn of_batch(self, batch: Time, doing: &'static str) -> Self {
+        StreamError::Batch { batch, doing, source: Arc::new(self) }
     }
 
     pub(crate) fn checkpoint(path: &Path, reason: impl Into<String>) -> Self {

@@ -390,7 +390,7 @@ impl<B: Datasets> Shared<B> {
         let saved = catch_unwind(AssertUnwindSafe(|| self.save_marked(time)));
         let saved = saved.unwrap_or_else(|payload| Err(StreamError::panic(payload.as_ref())));
         if let Err(error) = saved {
-            let error = error.in_batch(time, "save a dataset for the checkpoint");
+            let error = error.of_batch(time, "save a dataset for the checkpoint");
             tracing::error!(%error, "cannot save a dataset for the checkpoint");
             self.termination.fail(error);
             return;

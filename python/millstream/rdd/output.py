@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from millstream import errors
 from millstream.jobs import inputs
 from millstream.jobs.lineage import part_name
-from millstream.jobs.task import write_pickled
+from millstream.jobs.task import named_writer, write_pickled
 
 _HADOOP = "Hadoop's output formats and Writables need a JVM"
 
@@ -165,18 +165,18 @@ class _TextWriter(_PartWriter):
     def _write(self, path: str, elements: Iterable[Any]) -> None:
         lines = map(_line, elements)
         if self._ending == ".gz":
-            with gzip.open(path, "wb") as file:
+            with named_writer(path) as named, gzip.open(named, "wb") as file:
                 file.writelines(lines)
         elif self._ending == ".bz2":
-            with bz2.open(path, "wb") as file:
+            with named_writer(path) as named, bz2.open(named, "wb") as file:
                 file.writelines(lines)
         elif self._ending == ".deflate":
             deflate = zlib.compressobj()
-            with open(path, "wb") as plain:
+            with named_writer(path) as plain:
                 plain.writelines(map(deflate.compress, lines))
                 plain.write(deflate.flush())
         else:
-            with open(path, "wb") as plain:
+            with named_writer(path) as plain:
                 plain.writelines(lines)
 
 
