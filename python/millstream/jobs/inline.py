@@ -67,8 +67,6 @@ class Inlined(NamedTuple):
     """Names in the text, besides those of the arguments."""
     values: tuple[Any, ...]
     """What they stand for."""
-    is_pair: bool
-    """Whether the text is that of a tuple of two."""
 
 
 class _UnknownError(Exception):
@@ -85,13 +83,13 @@ def inlined(function: Any, arguments: tuple[str, ...], prefix: str) -> Inlined |
     if isinstance(function, operator.itemgetter) and len(arguments) == 1:
         _, items = function.__reduce__()  # type: ignore[misc]
         if len(items) == 1:
-            return Inlined(f"{arguments[0]}[{prefix}_i]", (f"{prefix}_i",), items, False)
+            return Inlined(f"{arguments[0]}[{prefix}_i]", (f"{prefix}_i",), items)
     try:
         sign = _BINARY.get(function)
     except TypeError:
         return None
     if sign is not None and len(arguments) == 2:
-        return Inlined(f"{arguments[0]} {sign} {arguments[1]}", (), (), False)
+        return Inlined(f"{arguments[0]} {sign} {arguments[1]}", (), ())
     return None
 
 
@@ -102,7 +100,7 @@ def _of_function(function: FunctionType, arguments: tuple[str, ...], prefix: str
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
     found = {"builtin": vars(builtins).get, "cell": cells.get, "constant": lambda value: value}
     values = [function.__globals__ if kind == "globals" else found[kind](what) for kind, what in template.bindings]
-    return Inlined(template.text, template.names, tuple(values), template.is_pair)
+    return Inlined(template.text, template.names, tuple(values))
 
 
 class _Template(NamedTuple):
@@ -112,7 +110,6 @@ class _Template(NamedTuple):
     """By name: kind, and what it is to be looked up by."""
     builtins: tuple[str, ...]
     """Names that must not be hidden by global ones."""
-    is_pair: bool
 
 
 @functools.lru_cache(maxsize=4096)
@@ -139,7 +136,7 @@ class _Writing:
         if len(text) > _LONGEST:
             raise _UnknownError
         hidden = tuple(what for kind, what in self._bindings if kind == "builtin")
-        return _Template(text, tuple(self._names), tuple(self._bindings), hidden, of[0] == "tuple" and len(of[1]) == 2)
+        return _Template(text, tuple(self._names), tuple(self._bindings), hidden)
 
     def _bound(self, kind: str, what: Any) -> str:
         """Return a name for something from outside the text."""
