@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 from typing import Any, NamedTuple
 
@@ -87,3 +88,19 @@ def test_only_large_neighbours_share_a_partition() -> None:
     assert sizes(received(*[4, 4, 1, 4, 4, 4, 0.1] * 3), 2) == [2, 1, 3, 1] * 3
     assert sizes(received(*[0.1] * 50), 2) == [1] * 50
     assert sizes([], 2) == [] and sizes([b"a\n"], 2) == [1]
+
+
+def test_only_what_a_task_has_written_goes_with_it(tmp_path: Any) -> None:
+    store = Store(str(tmp_path))
+    large = b"x" * (blocks.INLINE_BYTES + 1)
+    kept = [store.put(large)]
+    store.begin(1)
+    kept.append(store.put(large))
+    store.begin(2)
+    gone = store.put(large)
+    store.abandon()
+    assert [blocks.read(block) for block in kept] == [large, large]
+    with pytest.raises(FileNotFoundError):
+        blocks.read(gone)
+    blocks.remove_files_of(str(tmp_path), os.getpid(), 1)
+    assert blocks.read(kept[0]) == large and len(os.listdir(tmp_path)) == 1

@@ -155,8 +155,8 @@ class Store:
         self.directory = directory
         self._prepare = prepare
         self._owner = str(os.getpid())
-        self._written: list[str] = []
-        """Files of the task that runs."""
+        self._written: list[str] | None = None
+        """Files of the task that runs; nothing where there are no tasks."""
 
     def begin(self, attempt: int) -> None:
         """Begin a task: what is written from now on is its."""
@@ -166,13 +166,14 @@ class Store:
     def abandon(self) -> None:
         """Remove what the task has written."""
         written, self._written = self._written, []
-        for path in written:
+        for path in written or ():
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
     def _new_path(self, kind: str) -> str:
         path = os.path.join(self.directory, f"{kind}-{self._owner}-{next(_numbers)}")
-        self._written.append(path)
+        if self._written is not None:
+            self._written.append(path)
         return path
 
     def put(self, data: bytes) -> Block:
