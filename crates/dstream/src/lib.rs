@@ -73,6 +73,8 @@ mod schedule;
 mod sources;
 pub mod typed;
 
+/// Columns and rows of [`typed::StreamingContext::read_stream`], in the version that this crate uses.
+pub use arrow;
 pub use checkpoint::Checkpoint;
 pub use conf::Conf;
 pub use context::{Context, ContextState, InverseFn, OutputName, WindowFunctions};
@@ -85,5 +87,8 @@ pub use graph::queue::Queue;
 pub use graph::transform::{InitialFn, StateFn, TransformFn};
 pub use graph::window::AdvanceFn;
 pub use listener::{BatchInfo, Event, InputInfo, Listener, OutputInfo, ReceiverInfo};
+/// Sources, for [`typed::StreamingContext::source_stream`].
+pub use millstream_connectors as connectors;
+pub use millstream_formats::condition::SparkError;
 pub use millstream_runtime::{Clock, ManualClock, Span, Time};
 pub use receive::{Lines, OpenBlock, OpenText, Receiver, ReceiverControl, Store};

@@ -47,7 +47,7 @@ fn put_reading(directory: &Path, value: i64) {
 
 fn readings(ssc: &StreamingContext, directory: &Path) -> Result<DStream<Reading>, StreamError> {
     let reader = ssc.read_stream("json").schema_of::<Reading>()?.option("maxFilesPerTrigger", 1);
-    reader.load(directory.to_str())?.rows::<Reading>()
+    reader.option("cleanSource", "delete").load(directory.to_str())?.rows::<Reading>()
 }
 
 fn completed(ssc: &StreamingContext) -> Receiver<BatchInfo> {
@@ -146,6 +146,10 @@ fn after_a_restart_a_batch_that_was_not_done_reads_its_own_range_again_and_nothi
     first.ssc.stop(false).unwrap();
     drop(first);
 
+    let there = |value: i64| input.join(format!("{value}.json")).exists();
+    assert!(!there(1), "what no batch and no checkpoint can ask for is cleaned");
+    assert!(there(2) && there(3) && there(4), "what comes behind a batch that failed is not");
+
     (5..=6).for_each(|value| put_reading(&input, value));
     let second = failing(dir.path(), batch(7));
     second.ssc.start().unwrap();
@@ -185,7 +189,7 @@ fn what_a_batch_is_made_of_is_in_the_checkpoint_before_its_output_runs() {
     clock.advance_to(batch(1));
     let written = receiver.recv_timeout(PATIENCE).unwrap().unwrap();
     assert!(written.contains(r#""position":"{\"logOffset\":0}""#), "{written}");
-    assert!(checkpoint.join("sources/0/0").is_file(), "the source's own log lies below the checkpoint");
+    assert!(checkpoint.join("sourceData/0/0").is_file(), "the source's own log lies below the checkpoint");
 }
 
 #[test]

@@ -418,7 +418,8 @@ impl MetadataDir {
     /// `recovered`: what is there belongs to the checkpoint. Otherwise it is that of a program that is gone, and is deleted.
     pub fn new(checkpoint: Option<&Path>, recovered: bool, scratch: PathBuf) -> Result<Self, StreamError> {
         let Some(checkpoint) = checkpoint else { return scratch_dir(&scratch).map(MetadataDir::Scratch) };
-        let directory = checkpoint.join("sources");
+        // Not `sources`: the checkpoint of a query has that, should somebody take its directory for this one.
+        let directory = checkpoint.join("sourceData");
         if !recovered && directory.is_dir() {
             std::fs::remove_dir_all(&directory).map_err(|e| StreamError::io("delete", &directory, e))?;
         }

@@ -83,7 +83,7 @@ impl StreamingContext {
         SourceReader { context: self, format: format.to_owned(), schema, options: Options::default(), columns }
     }
 
-    /// A stream of any source of the connectors or of the program's own, such as a [`millstream_connectors::MemoryStream`].
+    /// A stream of any source of the connectors or of the program's own, such as a [`MemoryStream`](crate::connectors::MemoryStream).
     ///
     /// # Errors
     /// The source refuses its options; the context was started or stopped.
