@@ -16,7 +16,7 @@ use crate::context::{Launch, ReceiverEntry, Shared};
 use crate::error::require;
 use crate::listener::Event;
 use crate::metrics::StreamMetrics;
-use crate::receive::log::{Log, Replay, Rolling};
+use crate::receive::log::{IGNORE_LOSS, Log, LogOptions, Replay};
 use crate::receive::{
     BlockCodec, HELD_BYTES_MAX, IntakeSettings, PidEstimator, RateLimit, Running, Supervisor, WriteAhead,
 };
@@ -266,12 +266,17 @@ impl<B: Datasets> Shared<B> {
                     .to_owned(),
             )
         })?;
-        let sync = self.conf.flag("spark.streaming.receiver.writeAheadLog.closeFileAfterWrite", false)?;
-        let context = self.writer.lock().as_ref().map(|writer| writer.context.clone()).unwrap_or_default();
+        let conf = &self.conf;
+        let rolling = conf.number("spark.streaming.receiver.writeAheadLog.rollingIntervalSecs")?.unwrap_or(60);
+        let options = LogOptions {
+            context: self.writer.lock().as_ref().map(|writer| writer.context.clone()).unwrap_or_default(),
+            sync: conf.flag("spark.streaming.receiver.writeAheadLog.closeFileAfterWrite", false)?,
+            ignores_loss: conf.flag(IGNORE_LOSS, false)?,
+            rolling: Span::from_ms(1000) * rolling,
+            clock: self.clock.clone(),
+        };
         let expected = recovered.and_then(|checkpoint| checkpoint.body.received.as_ref());
-        let rolling = self.conf.number("spark.streaming.receiver.writeAheadLog.rollingIntervalSecs")?.unwrap_or(60);
-        let rolling = Rolling { interval: Span::from_ms(1000) * rolling, clock: self.clock.clone() };
-        let (log, replay) = Log::open(directory, &context, sync, rolling, expected)?;
+        let (log, replay) = Log::open(directory, options, expected)?;
         let log = Arc::new(log);
         self.tracker.set_log(Arc::clone(&log));
         Ok((Some(log), replay))

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use millstream_formats::faults::crashes::copy_dir;
 use millstream_formats::faults::{Fault, FaultPlan, power_cut};
 
-use crate::program::{Ended, Mode, Screen, all_steps, copy_dir, crash, logged, run, scratch, verify};
+use crate::program::{Ended, Mode, Screen, all_steps, crash, logged, run, scratch, verify};
 
 /// Without `MILLSTREAM_CRASHES=all`, one pair of crashes in so many is tried.
 const PAIRS_SKIPPED: usize = 40;
@@ -73,7 +74,7 @@ fn crash_everywhere(mode: Mode, pairs_skipped: usize) {
             }
             let what = format!("a crash in {step} at its hit {hit}, then in {second}");
             let (again, screen) = (scratch(), crashed.screen.copy());
-            copy_dir(crashed.dir.path(), again.path());
+            copy_dir(crashed.dir.path(), again.path()).unwrap();
             let plan = FaultPlan::below(again.path());
             plan.arm(second, 1, Fault::Crash);
             let ended = run(again.path(), crashed.batch + 1, &screen, mode, &promised, Some(&plan));
@@ -136,5 +137,8 @@ fn a_power_cut_without_syncing_is_an_error_or_a_state_of_what_is_left_but_never_
         let error = run(crashed.dir.path(), crashed.batch + 1, &Screen::default(), Mode::Plain, &BTreeSet::new(), None);
         let error = error.unwrap_err().to_string();
         assert!(error.contains("receivedData/log-") && error.contains("rows are gone"), "{error}");
+        let screen = Screen::default();
+        finish(crashed.dir.path(), crashed.batch, &screen, Mode::IgnoringLoss, &BTreeSet::new(), "ignoring loss");
+        assert!(screen.shown().counts_none_twice(), "{:?}", screen.shown());
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::program::{Crashed, Ended, Mode, copy_dir, crash, logged, run, scratch, verify};
+use millstream_formats::faults::crashes::copy_dir;
+
+use crate::program::{Crashed, Ended, Mode, crash, logged, run, scratch, verify};
 
 /// All files below a directory, as paths in it.
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -116,7 +118,7 @@ fn a_damaged_file_is_named_or_does_no_harm() {
             for side_file_too in [false, true] {
                 let what = format!("{} {name}, its side file too: {side_file_too}", file.display());
                 let (dir, screen) = (scratch(), base.screen.copy());
-                copy_dir(base.dir.path(), dir.path());
+                copy_dir(base.dir.path(), dir.path()).unwrap();
                 damage.to(&dir.path().join("checkpoint"), file, side_file_too);
                 match run(dir.path(), base.batch + 1, &screen, Mode::Plain, &promised, None) {
                     Ok(Ended::Complete) => {

@@ -4,13 +4,14 @@
 //! (a state), the same by `map_with_state`, the sum of the last three batches (a window with inverse), and saves the numbers as text files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use millstream_dstream::typed::{DStream, ItemReceiver, ItemStore, State, StateSpec, StreamingContext};
 use millstream_dstream::{Clock, Conf, ManualClock, ReceiverControl, Span, StreamError, Time};
+use millstream_formats::faults::crashes::fast_temp_dir;
 use millstream_formats::faults::{Fault, FaultPlan, Step};
 
 pub const INTERVAL: Duration = Duration::from_millis(1000);
@@ -74,6 +75,12 @@ impl Shown {
     pub fn counted(&self, time: Time) -> BTreeSet<u64> {
         let bits = self.states.get(&time).into_iter().flatten().fold(0, |bits, (_, seen)| bits | seen.1);
         (0..NUMBERS).filter(|n| bits & (1 << n) != 0).collect()
+    }
+
+    /// Whether no number is in the last state twice.
+    pub fn counts_none_twice(&self) -> bool {
+        let last = self.states.last_key_value().map(|(_, state)| state);
+        last.into_iter().flatten().all(|(_, (count, bits))| *count == u64::from(bits.count_ones()))
     }
 
     pub fn all_numbers(&self) -> BTreeSet<u64> {
@@ -150,6 +157,8 @@ pub enum Mode {
     Synced,
     /// With `map_with_state`, for which the log is kept longer.
     Mapped,
+    /// It goes on when rows are gone from the log.
+    IgnoringLoss,
 }
 
 pub fn conf(mode: Mode) -> Conf {
@@ -160,6 +169,7 @@ pub fn conf(mode: Mode) -> Conf {
         .set("spark.streaming.receiver.writeAheadLog.rollingIntervalSecs", "2")
         .set("spark.millstream.checkpoint.fsync", sync.to_string())
         .set("spark.default.parallelism", "1")
+        .set("spark.millstream.receiver.writeAheadLog.ignoreLoss", (mode == Mode::IgnoringLoss).to_string())
         .set("test.mapped", (mode == Mode::Mapped).to_string())
 }
 
@@ -439,21 +449,6 @@ pub fn crash(step: &str, hit: usize, mode: Mode) -> Option<Crashed> {
     Some(Crashed { dir, screen, steps, batch })
 }
 
-/// A directory in memory where there is one: thousands of runs write dozens of files each.
 pub fn scratch() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
-}
-
-pub fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path: PathBuf = entry.unwrap().path();
-        let to = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_dir(&path, &to);
-        } else {
-            std::fs::copy(&path, to).unwrap();
-        }
-    }
+    tempfile::tempdir_in(fast_temp_dir()).unwrap()
 }

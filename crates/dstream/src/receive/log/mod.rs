@@ -45,21 +45,38 @@ pub(crate) struct Reached {
     pub next: u64,
 }
 
+impl Reached {
+    /// As far as either.
+    fn at_least(self, other: Self) -> Self {
+        let (allotted, next) = (self.allotted.max(other.allotted), self.next.max(other.next));
+        Reached { needed: 0, allotted, next: next.max(allotted) }
+    }
+}
+
 /// How far the log has come, per input.
 pub(crate) type Position = BTreeMap<usize, Reached>;
 
-/// When a segment is closed: `spark.streaming.receiver.writeAheadLog.rollingIntervalSecs`.
-pub(crate) struct Rolling {
-    pub interval: Span,
+/// How a log is kept.
+pub(crate) struct LogOptions {
+    /// Name of the context that it belongs to.
+    pub context: String,
+    /// Records are on the disk before they count: `spark.streaming.receiver.writeAheadLog.closeFileAfterWrite`.
+    pub sync: bool,
+    /// It is opened even if rows are gone: [`IGNORE_LOSS`].
+    pub ignores_loss: bool,
+    /// When a segment is closed: `spark.streaming.receiver.writeAheadLog.rollingIntervalSecs`.
+    pub rolling: Span,
     pub clock: Clock,
 }
+
+/// The setting that lets a context go on when rows are gone from the log, as after a power cut if it is not synced. It is needed until
+/// the segments with the gap are no longer.
+pub(crate) const IGNORE_LOSS: &str = "spark.millstream.receiver.writeAheadLog.ignoreLoss";
 
 /// The log of a context.
 pub(crate) struct Log {
     directory: PathBuf,
-    context: String,
-    sync: bool,
-    rolling: Rolling,
+    options: LogOptions,
     state: Mutex<LogState>,
 }
 
@@ -88,14 +105,12 @@ impl Log {
     /// It is damaged, that of another context, or holds less than is expected; it cannot be read or written.
     pub fn open(
         checkpoint_dir: &Path,
-        context: &str,
-        sync: bool,
-        rolling: Rolling,
+        options: LogOptions,
         expected: Option<&Position>,
     ) -> Result<(Self, Replay), StreamError> {
         let directory = checkpoint_dir.join("receivedData");
-        make_dir(RECEIVED, &directory, sync)?;
-        let mut reading = Reading::of(context);
+        make_dir(RECEIVED, &directory, options.sync)?;
+        let mut reading = Reading::of(&options.context, options.ignores_loss);
         let mut number = 0;
         for (found, path) in segment_files(&directory)? {
             match expected {
@@ -107,7 +122,7 @@ impl Log {
         let (segments, replay) = reading.end(&directory, expected)?;
         let reached = replay.reached.clone();
         let state = Mutex::new(LogState { current: None, number, segments, reached });
-        let log = Log { directory, context: context.to_owned(), sync, rolling, state };
+        let log = Log { directory, options, state };
         // At once: when all older segments have gone, this one knows how far they had come.
         log.begin_segment(&mut log.state.lock())?;
         Ok((log, replay))
@@ -162,9 +177,8 @@ impl Log {
 
     fn append(&self, state: &mut LogState, head: &[u8], body: &[u8]) -> Result<(), StreamError> {
         let record = record(head, body)?;
-        let now = self.rolling.clock.now();
-        let full =
-            |segment: &Segment| segment.bytes > SEGMENT_BYTES_MAX || now >= segment.begun + self.rolling.interval;
+        let now = self.options.clock.now();
+        let full = |segment: &Segment| segment.bytes > SEGMENT_BYTES_MAX || now >= segment.begun + self.options.rolling;
         if state.current.as_ref().is_some_and(full) {
             state.current = None;
             state.number += 1;
@@ -182,12 +196,12 @@ impl Log {
             OpenOptions::new().create_new(true).append(true).open(&path)
         };
         let file = create().map_err(|e| StreamError::io("create", &path, e))?;
-        state.current = Some(Segment { file, bytes: 0, begun: self.rolling.clock.now() });
+        state.current = Some(Segment { file, bytes: 0, begun: self.options.clock.now() });
         let number = state.number;
         state.segments.entry(number).or_default();
-        let head = start(&self.context, number, &state.reached)?;
+        let head = start(&self.options.context, number, &state.reached)?;
         self.write(state, &head)?;
-        if self.sync {
+        if self.options.sync {
             let synced = files::sync_dir(RECEIVED, &self.directory);
             synced.map_err(|e| self.give_up(state, StreamError::io("sync", &self.directory, e)))?;
         }
@@ -199,7 +213,7 @@ impl Log {
         let Some(segment) = state.current.as_mut() else { return Ok(()) };
         let written = faults::step(RECEIVED, "write", &path).and_then(|()| segment.file.write_all(record));
         let written = written.and_then(|()| {
-            if !self.sync {
+            if !self.options.sync {
                 return Ok(());
             }
             faults::step(RECEIVED, "sync", &path)?;

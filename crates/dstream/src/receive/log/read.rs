@@ -23,6 +23,8 @@ const VERSION: u32 = 2;
 const BLOCK: u8 = 0;
 const BATCH: u8 = 1;
 const START: u8 = 2;
+const GONE: &str =
+    "rows are gone from the write-ahead log; `spark.millstream.receiver.writeAheadLog.ignoreLoss` goes on without them";
 const HEAD_BYTES: usize = 12;
 /// The least that a disk writes.
 const SECTOR_BYTES: usize = 512;
@@ -88,6 +90,8 @@ pub(super) fn record(head: &[u8], body: &[u8]) -> Result<Vec<u8>, StreamError> {
 /// Reads segment after segment.
 pub(super) struct Reading<'a> {
     context: &'a str,
+    /// Rows that are gone are no error.
+    ignores_loss: bool,
     segments: Segments,
     replay: Replay,
     /// How far the log had come where the oldest segment begins. `None`: there is no segment.
@@ -95,8 +99,8 @@ pub(super) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    pub fn of(context: &'a str) -> Self {
-        Reading { context, segments: Segments::new(), replay: Replay::default(), oldest: None }
+    pub fn of(context: &'a str, ignores_loss: bool) -> Self {
+        Reading { context, ignores_loss, segments: Segments::new(), replay: Replay::default(), oldest: None }
     }
 
     /// Reads a segment.
@@ -181,16 +185,25 @@ impl<'a> Reading<'a> {
             let before = self.replay.reached.get(&input).copied().unwrap_or_default();
             if here.next > before.next || here.allotted > before.allotted {
                 let reason = format!(
-                    "the segments before it end at block {} of input {input}, and it begins at {}: rows are gone",
+                    "the segments before it end at block {} of input {input}, and it begins at {}: {GONE}",
                     before.next, here.next
                 );
-                return refused(&reason);
-            }
-            if here.next < before.next || here.allotted < before.allotted {
+                self.lost(StreamError::checkpoint(path, reason))?;
+                self.replay.reached.insert(input, before.at_least(here));
+            } else if here.next < before.next || here.allotted < before.allotted {
                 self.take_back(input, here);
             }
         }
         Ok(Some(()))
+    }
+
+    /// Rows are gone: an error, unless that is wanted.
+    fn lost(&self, error: StreamError) -> Result<(), StreamError> {
+        if self.ignores_loss {
+            tracing::warn!(%error, "goes on without rows that are gone");
+            return Ok(());
+        }
+        Err(error)
     }
 
     /// Forgets what was written but not brought to the disk.
@@ -214,11 +227,11 @@ impl<'a> Reading<'a> {
             return Ok(None);
         };
         let Ok(input) = usize::try_from(input) else { return Ok(None) };
-        let reached = self.replay.reached.entry(input).or_default();
-        if number > reached.next {
-            return Err(gap(path, input, reached.next, number));
+        let next = self.replay.reached.get(&input).map_or(0, |reached| reached.next);
+        if number > next {
+            self.lost(gap(path, input, next, number))?;
         }
-        reached.next = number + 1;
+        self.replay.reached.entry(input).or_default().next = number + 1;
         self.replay.blocks.entry(input).or_default().insert(number, (records, payload.0.to_vec()));
         last.insert(input, number);
         Ok(Some(()))
@@ -233,23 +246,24 @@ impl<'a> Reading<'a> {
             };
             let Ok(input) = usize::try_from(input) else { return Ok(None) };
             let reached = self.replay.reached.get(&input).copied().unwrap_or_default();
-            let Some(end) = first.checked_add(count).filter(|end| *end <= reached.next) else {
-                return Err(gap(path, input, reached.next, first.saturating_add(count)));
-            };
+            let Some(end) = first.checked_add(count) else { return Ok(None) };
+            if end > reached.next {
+                self.lost(gap(path, input, reached.next, end))?;
+            }
             if first > reached.allotted {
-                return Err(gap(path, input, reached.allotted, first));
+                self.lost(gap(path, input, reached.allotted, first))?;
             }
             if first < reached.allotted {
                 self.take_back(input, Reached { allotted: first, ..reached });
             }
             self.replay.batches.entry(time).or_default().insert(input, (first, count));
-            self.replay.reached.insert(input, Reached { allotted: end, ..reached });
+            self.replay.reached.insert(input, Reached { allotted: end, next: reached.next.max(end), ..reached });
         }
         Ok(Some(()))
     }
 
     /// What all segments together hold, if it is no less than a checkpoint expects.
-    pub fn end(self, directory: &Path, expected: Option<&Position>) -> Result<(Segments, Replay), StreamError> {
+    pub fn end(mut self, directory: &Path, expected: Option<&Position>) -> Result<(Segments, Replay), StreamError> {
         let Some(expected) = expected else { return Ok((self.segments, self.replay)) };
         for (input, expected) in expected {
             let found = self.replay.reached.get(input).copied().unwrap_or_default();
@@ -257,10 +271,11 @@ impl<'a> Reading<'a> {
             let whole = found.next >= expected.next && found.allotted >= expected.allotted && from <= expected.needed;
             if !whole {
                 let reason = format!(
-                    "the checkpoint needs blocks {} to {} of input {input} ({} of them in batches), and the write-ahead log has {from} to {} ({}): rows are gone",
+                    "the checkpoint needs blocks {} to {} of input {input} ({} of them in batches), and the write-ahead log has {from} to {} ({}): {GONE}",
                     expected.needed, expected.next, expected.allotted, found.next, found.allotted
                 );
-                return Err(StreamError::checkpoint(&newest(directory, &self.segments), reason));
+                self.lost(StreamError::checkpoint(&newest(directory, &self.segments), reason))?;
+                self.replay.reached.insert(*input, found.at_least(*expected));
             }
         }
         Ok((self.segments, self.replay))
@@ -273,7 +288,7 @@ fn newest(directory: &Path, segments: &Segments) -> PathBuf {
 }
 
 fn gap(path: &Path, input: usize, end: u64, next: u64) -> StreamError {
-    let reason = format!("after block {end} of input {input} comes {next}: rows are gone from the write-ahead log");
+    let reason = format!("after block {end} of input {input} comes {next}: {GONE}");
     StreamError::checkpoint(path, reason)
 }
 

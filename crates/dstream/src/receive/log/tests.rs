@@ -6,16 +6,17 @@ fn path(dir: &Path, segment: u64) -> PathBuf {
     dir.join(format!("receivedData/log-{segment}"))
 }
 
-fn rolling() -> Rolling {
-    Rolling { interval: Span::from_ms(60_000), clock: Clock::System }
+fn options(sync: bool) -> LogOptions {
+    let (context, rolling) = (CONTEXT.to_owned(), Span::from_ms(60_000));
+    LogOptions { context, sync, ignores_loss: false, rolling, clock: Clock::System }
 }
 
 fn begin(dir: &Path) -> Log {
-    Log::open(dir, CONTEXT, true, rolling(), None).unwrap().0
+    Log::open(dir, options(true), None).unwrap().0
 }
 
 fn go_on(dir: &Path, expected: &Position) -> Result<(Log, Replay), StreamError> {
-    Log::open(dir, CONTEXT, false, rolling(), Some(expected))
+    Log::open(dir, options(false), Some(expected))
 }
 
 fn counts(count: u64) -> BTreeMap<usize, u64> {
@@ -107,6 +108,19 @@ fn rows_that_are_gone_are_an_error_whichever_segment_is_cut_or_missing() {
     assert_eq!(position[&0], Reached { needed: 0, allotted: 3, next: 4 });
     drop(log);
     let all: Vec<Vec<u8>> = (0..3).map(|segment| std::fs::read(path(dir.path(), segment)).unwrap()).collect();
+    let mut ignored = 0;
+    let ignoring_loss = || {
+        let open =
+            || Log::open(dir.path(), LogOptions { ignores_loss: true, ..options(false) }, Some(&position)).unwrap();
+        let (log, replay) = open();
+        // What comes is not taken for what is gone.
+        log.store(0, 1, b"new\n").unwrap();
+        assert!(replay.reached[&0].next >= 4 && replay.reached[&0].allotted >= 3);
+        drop(log);
+        let (_, replay) = open();
+        assert_eq!(replay.blocks[&0].last_key_value().unwrap().1.1, b"new\n");
+        (4..6).for_each(|segment| drop(std::fs::remove_file(path(dir.path(), segment))));
+    };
     for segment in 0..3_u64 {
         let at = path(dir.path(), segment);
         for content in [None, Some(&all[segment as usize][..60]), Some(&[]), Some(&all[(segment as usize + 1) % 3])] {
@@ -116,9 +130,14 @@ fn rows_that_are_gone_are_an_error_whichever_segment_is_cut_or_missing() {
             }
             let error = go_on(dir.path(), &position).err().unwrap().to_string();
             assert!(error.contains("receivedData"), "segment {segment}: {error}");
+            if error.contains("ignoreLoss") {
+                ignored += 1;
+                ignoring_loss();
+            }
         }
         std::fs::write(&at, &all[segment as usize]).unwrap();
     }
+    assert!(ignored >= 6, "{ignored}");
     std::fs::remove_dir_all(dir.path().join("receivedData")).unwrap();
     assert!(go_on(dir.path(), &position).err().unwrap().to_string().contains("rows are gone"));
 }
@@ -127,7 +146,10 @@ fn rows_that_are_gone_are_an_error_whichever_segment_is_cut_or_missing() {
 fn another_context_and_a_newer_form_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let position = written(dir.path());
-    let error = Log::open(dir.path(), "two", false, rolling(), Some(&position)).err().unwrap().to_string();
+    let error = Log::open(dir.path(), LogOptions { context: "two".to_owned(), ..options(false) }, Some(&position))
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("log-0") && error.contains("another context"), "{error}");
     let mut bytes = std::fs::read(path(dir.path(), 0)).unwrap();
     bytes[8] += 1;
