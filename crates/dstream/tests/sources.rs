@@ -16,9 +16,9 @@ use std::time::Duration;
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use millstream_connectors::MemoryStream;
-use millstream_connectors::source::{OpenContext, Origin};
+use millstream_connectors::source::{OpenContext, Origin, Rows, Source};
 use millstream_dstream::typed::{DStream, StreamingContext};
-use millstream_dstream::{BatchInfo, Clock, Conf, Event, ManualClock, StreamError, Time};
+use millstream_dstream::{BatchInfo, Clock, Conf, Event, ManualClock, SparkError, StreamError, Time};
 use serde::Deserialize;
 
 use support::{Bench, INTERVAL, START, Seen, batch, see, until};
@@ -329,6 +329,106 @@ fn a_source_in_memory_goes_through_windows_unions_and_states_and_is_committed_be
     let again = a.open(context).unwrap();
     until("what no window can ask for is committed", || again.read(None, &"0".to_owned(), 1).is_err());
     assert!(again.read(Some(&"1".to_owned()), &"2".to_owned(), 1).is_ok(), "what it can ask for is not");
+}
+
+/// A source in memory that does not answer when it is told so.
+#[derive(Clone)]
+struct Flaky {
+    memory: MemoryStream,
+    fails: Arc<AtomicBool>,
+}
+
+impl Origin for Flaky {
+    fn name(&self) -> String {
+        "Flaky".to_owned()
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.memory.schema()
+    }
+
+    fn open(&self, context: OpenContext) -> Result<Box<dyn Source>, SparkError> {
+        let source = self.memory.open(context)?;
+        Ok(Box::new(FlakySource { source, fails: Arc::clone(&self.fails) }))
+    }
+}
+
+struct FlakySource {
+    source: Box<dyn Source>,
+    fails: Arc<AtomicBool>,
+}
+
+impl Source for FlakySource {
+    fn schema(&self) -> SchemaRef {
+        self.source.schema()
+    }
+
+    fn description(&self) -> String {
+        self.source.description()
+    }
+
+    fn latest_offset(&self, start: Option<&String>, unlimited: bool) -> Result<Option<String>, SparkError> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(SparkError::unsupported("An answer"));
+        }
+        self.source.latest_offset(start, unlimited)
+    }
+
+    fn read(&self, start: Option<&String>, end: &String, partitions: usize) -> Result<Vec<Rows>, SparkError> {
+        self.source.read(start, end, partitions)
+    }
+
+    fn commit(&self, end: &String) -> Result<(), SparkError> {
+        self.source.commit(end)
+    }
+
+    fn fix_end(&self) -> Result<(), SparkError> {
+        self.source.fix_end()
+    }
+
+    fn stop(&self) {
+        self.source.stop();
+    }
+}
+
+#[test]
+fn a_batch_that_a_source_does_not_let_be_made_comes_with_the_recovery() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = MemoryStream::new(numbers());
+    let flaky = Flaky { memory: MemoryStream::new(numbers()), fails: Arc::default() };
+    let program = |now: Time| {
+        let clock = ManualClock::new(now);
+        let (manual, mut seen) = (Clock::Manual(Arc::clone(&clock)), None);
+        let ssc = StreamingContext::get_or_create(dir.path().join("c"), INTERVAL, Conf::new(), manual, |ssc| {
+            let left = ssc.source_stream(Arc::new(plain.clone()))?;
+            let both = left.union(&ssc.source_stream(Arc::new(flaky.clone()))?)?;
+            seen = Some(see(&both.rows::<Number>()?.map(|number| number.value)?)?);
+            Ok(())
+        });
+        (ssc.unwrap(), clock, seen.unwrap())
+    };
+    let (first, clock, seen) = program(START);
+    first.start().unwrap();
+    add(&plain, &[1]);
+    add(&flaky.memory, &[10]);
+    clock.advance_to(batch(1));
+    assert_eq!(seen.elements(), [1, 10]);
+    add(&plain, &[2]);
+    add(&flaky.memory, &[20]);
+    flaky.fails.store(true, Ordering::SeqCst);
+    clock.advance_to(batch(2));
+    let error = first.await_termination(Some(PATIENCE)).unwrap_err().to_string();
+    assert!(error.starts_with("Source `Flaky`, after 0: [UNSUPPORTED_FEATURE] An answer is not"), "{error}");
+    flaky.fails.store(false, Ordering::SeqCst);
+    add(&plain, &[3]);
+    clock.advance_to(batch(3));
+    assert_eq!(seen.next(), (batch(3), vec![3, 20]), "it begins where it was");
+    first.stop(false).unwrap();
+    drop(first);
+
+    let (second, _, seen) = program(batch(3));
+    second.start().unwrap();
+    assert_eq!(seen.next(), (batch(2), vec![2]), "what the other one gave to the batch is not lost");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Files as sources: streams of directories ([`load_stream`]) and tables at rest ([`file_scan`]), in the formats `json`, `text`,
+//! Files as sources: streams of directories (`load_stream`) and tables at rest ([`file_scan`]), in the formats `json`, `text`,
 //! `csv` and `parquet`.
 //!
 //! | option | meaning |

@@ -19,7 +19,7 @@
 //! the query. Lines end with `\n`, `\r` or both; what is not UTF-8 becomes U+FFFD.
 //!
 //! # Memory
-//! At most [`buffer::BUFFER_BYTES_MAX`] are held; beyond that nothing is read from the socket, so the sender waits.
+//! At most 256 MiB are held; beyond that nothing is read from the socket, so the sender waits.
 
 mod buffer;
 mod lines;
