@@ -7,7 +7,7 @@ import os
 import pickle
 import threading
 import weakref
-from typing import Any, BinaryIO, ClassVar, Generic, TypeVar
+from typing import Any, BinaryIO, ClassVar, Generic, NoReturn, TypeVar
 
 from millstream.jobs import blocks
 from millstream.jobs.blocks import Block
@@ -95,6 +95,7 @@ class Broadcast(Generic[T]):
     def unpersist(self, blocking: bool = False) -> None:
         """Drop the copies of workers; they get the value again if they use it again."""
         self._on_driver("unpersisted")
+        self._assert_not_destroyed()
         self._sc._live.forgotten_broadcasts.append(self._id)
 
     def destroy(self, blocking: bool = False) -> None:
@@ -104,13 +105,17 @@ class Broadcast(Generic[T]):
             from millstream.errors import java_error
 
             raise java_error("java.lang.NullPointerException", "the context was stopped", f"o{self._id}.destroy")
+        self._assert_not_destroyed()
+        self._sc._live.forgotten_broadcasts.append(self._id)
+        blocks.drop([self._block] if self._block is not None else [])
+        self._block = None
+
+    def _assert_not_destroyed(self) -> None:
         if self._block is None:
             from millstream.errors import java_error
 
-            raise java_error("org.apache.spark.SparkException", f"[INTERNAL_ERROR_BROADCAST] {self._destroyed_text()}")
-        self._sc._live.forgotten_broadcasts.append(self._id)
-        blocks.drop([self._block])
-        self._block = None
+            message = f"[INTERNAL_ERROR_BROADCAST] {self._destroyed_text()}  SQLSTATE: XX000"
+            raise java_error("org.apache.spark.SparkException", message, f"o{self._id}.call")
 
     def _on_driver(self, operation: str) -> None:
         if self._sc is None:
@@ -127,15 +132,23 @@ class Broadcast(Generic[T]):
         return java_error("org.apache.spark.SparkException", "Task not serializable", cause=cause)
 
     def _destroyed_text(self) -> str:
-        return f"Attempted to use Broadcast({self._id}) after it was destroyed (destroy at Broadcast.destroy)"
+        destroyed = "destroyed (destroy at NativeMethodAccessorImpl.java:0)"
+        return f"Attempted to use Broadcast({self._id}) after it was {destroyed}"
 
     def __reduce__(self) -> tuple[Any, tuple[int]]:
         if self._sc is None:
             return _in_worker, (self._id,)
         if _referenced.variables is None:
-            raise RuntimeError("Broadcast can only be serialized in driver")
+            # Not for a task: into a checkpoint, say. The value does not come along.
+            return _not_loaded, (self._id,)
         _referenced.variables[self._id] = self
         return _in_worker, (self._id,)
+
+
+def _not_loaded(number: int) -> NoReturn:
+    from pyspark.errors import PySparkRuntimeError
+
+    raise PySparkRuntimeError(errorClass="BROADCAST_VARIABLE_NOT_LOADED", messageParameters={"variable": str(number)})
 
 
 def _in_worker(number: int) -> Broadcast[Any]:

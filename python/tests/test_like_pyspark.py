@@ -146,3 +146,40 @@ def test_a_state_needs_no_checkpoint_of_its_stream_and_a_directory_that_appears_
     code, out, err = millstream("run", script(STATE), str(tmp_path / "data")).finish()
     assert code == 0, err
     assert out == "[('a', 1), ('b', 1)] kept False\n"
+
+
+BROADCAST = """
+import os, sys, warnings
+warnings.simplefilter("ignore")
+from pyspark import SparkContext
+from pyspark.streaming import StreamingContext
+directory = sys.argv[1]
+os.makedirs(directory + "/in", exist_ok=True)
+def setup():
+    sc = SparkContext("local[2]", "broadcast")
+    wanted = sc.broadcast({"x"})
+    ssc = StreamingContext(sc, 0.2)
+    ssc.textFileStream(directory + "/in").filter(lambda line: line in wanted.value).foreachRDD(see)
+    return ssc
+seen = []
+def see(rdd):
+    seen.extend(rdd.collect())
+try:
+    ssc = StreamingContext.getOrCreate(directory + "/checkpoint", setup)
+    ssc.start()
+    with open(directory + "/staged", "w") as file:
+        file.write("x\\ny\\n")
+    os.rename(directory + "/staged", directory + "/in/file")
+    while not seen:
+        ssc.awaitTerminationOrTimeout(0.05)
+    ssc.stop()
+    print(seen)
+except Exception as error:
+    print("BROADCAST_VARIABLE_NOT_LOADED" in str(error), "Failed to read checkpoint" in str(error))
+"""
+
+
+def test_a_broadcast_variable_may_be_used_with_checkpoints_but_does_not_come_back(millstream, script, tmp_path):
+    for expected in ("['x']\n", "True True\n"):
+        code, out, err = millstream("run", script(BROADCAST), str(tmp_path / "data")).finish()
+        assert (code, out) == (0, expected), err

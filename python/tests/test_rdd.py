@@ -493,3 +493,13 @@ def test_blocks_of_bytes_are_lines(sc):
     assert rdd.glom().collect() == [["a b", "c"], ["d", "\ufffd"], []]
     counts = rdd.flatMap(lambda line: line.split(" ")).map(lambda w: (w, 1)).reduceByKey(lambda a, b: a + b)
     assert dict(counts.collect()) == Counter(["a", "b", "c", "d", "\ufffd"])
+
+
+def test_a_function_of_partitions_is_given_what_another_has_returned(sc):
+    def twice(elements):
+        return [sum(elements), sum(elements)]
+
+    assert sc.range(4, numSlices=2).mapPartitions(twice).collect() == [1, 1, 5, 5]
+    assert sc.parallelize([1, 2], 1).mapPartitions(lambda it: [3, 4]).mapPartitions(twice).collect() == [7, 7]
+    assert sc.parallelize([1, 2], 1).mapPartitions(twice).collect() == [3, 0]
+    assert sc.range(3, numSlices=1).map(int).mapPartitions(twice).collect() == [3, 0]

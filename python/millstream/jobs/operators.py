@@ -34,8 +34,13 @@ def _run(run: list[Operator], end: str, functions: tuple[Any, ...], source: Iter
 
 
 def apply(operators: Iterable[Operator], split: int, source: Iterable[Any]) -> Iterator[Any]:
-    """Return what operators make of the elements of partition number ``split``."""
+    """Return what operators make of the elements of partition number ``split``.
+
+    A function of whole partitions is given an iterator, but what another one has returned as it is, as in PySpark: two
+    passes over a list that came from ``mapPartitions``, or over the numbers of a range, see all of it twice.
+    """
     run: list[Operator] = []
+    as_it_is = isinstance(source, range)
     for operator in operators:
         kind = operator[0]
         if kind in ELEMENT_WISE:
@@ -48,7 +53,9 @@ def apply(operators: Iterable[Operator], split: int, source: Iterable[Any]) -> I
         if run:
             source = _run(run, "iterate", (), source)
             run = []
-        source = operator[1](iter(source)) if kind == "mapPartitions" else operator[1](split, iter(source))
+        given = source if as_it_is else iter(source)
+        source = operator[1](given) if kind == "mapPartitions" else operator[1](split, given)
+        as_it_is = True
     if run:
         source = _run(run, "iterate", (), source)
     return iter(source)
