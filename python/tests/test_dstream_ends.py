@@ -345,3 +345,42 @@ def test_a_saved_state_that_is_damaged_is_named(millstream, script, counted, tmp
     code, out, err = millstream("run", script(text)).finish()
     assert code == 4, err
     assert "Failed to read checkpoint from directory cp" in out and re.search(r"cp/rdd-\S+/part-0000", out), out
+
+
+HALF = """
+import os, time
+from pyspark import SparkContext
+from pyspark.streaming import StreamingContext
+from pyspark.streaming.util import rddToFileName
+
+ssc = StreamingContext(SparkContext("local[2]", "half"), 0.2)
+lines = ssc.queueStream([ssc.sparkContext.parallelize(["a", "b"], 2)])
+def half(time, rdd):
+    path = rddToFileName("out", None, time)
+    if rdd.isEmpty() or os.path.exists(path):
+        return
+    os.makedirs(f"{path}/_temporary/0")
+    for part in ("part-00000", "part-00007"):
+        with open(f"{path}/{part}", "w") as file:
+            file.write("left by a process that was killed")
+    print(path)
+lines.foreachRDD(half)
+lines.saveAsTextFiles("out")
+done = []
+lines.foreachRDD(lambda rdd: done.append(1))
+ssc.start()
+while not done:
+    ssc.awaitTerminationOrTimeout(0.05)
+ssc.stop()
+"""
+
+
+def test_text_files_that_a_kill_has_left_half_written_are_written_again(millstream, script, tmp_path):
+    code, out, err = millstream("run", script(HALF)).finish()
+    assert code == 0, err
+    written = tmp_path / out.split()[0]
+    assert {path.name: path.read_text() for path in written.iterdir() if path.name[0] != "."} == {
+        "part-00000": "a\n",
+        "part-00001": "b\n",
+        "_SUCCESS": "",
+    }

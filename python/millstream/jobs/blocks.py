@@ -7,6 +7,7 @@ of a context, which ends with it. Who keeps blocks (a shuffle, a cached RDD) dro
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import marshal
 import os
@@ -147,6 +148,21 @@ def remove_files_of(directory: str, process: int, attempt: int) -> None:
                 os.unlink(os.path.join(directory, name))
 
 
+class _NamedFile(io.FileIO):
+    """A file that is named by the errors of writing it: a full disk alone says nothing."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.name) from None
+
+
+def named_writer(path: str) -> io.BufferedWriter:
+    """Open a file for writing whose errors name it."""
+    return io.BufferedWriter(_NamedFile(path, "w"))
+
+
 class Store:
     """Makes blocks; the large ones in files of one directory."""
 
@@ -188,7 +204,7 @@ class Store:
             return list(datas)
         self._prepare()
         path, offset, blocks = self._new_path(kind), 0, []
-        with open(path, "wb") as file:
+        with named_writer(path) as file:
             for data in datas:
                 file.write(data)
                 blocks.append(FileBlock(path, offset, len(data)))

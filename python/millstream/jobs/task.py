@@ -7,7 +7,6 @@ for each task anew: what a function changes in its own closure or globals is not
 
 from __future__ import annotations
 
-import io
 import itertools
 import pickle
 from collections.abc import Callable, Iterable, Iterator
@@ -210,24 +209,9 @@ def evaluate(task: Task, store: Store) -> tuple[Any, list[tuple[int, int, list[B
 MAGIC = b"millstream pickles 1\n"
 
 
-class _NamedFile(io.FileIO):
-    """A file that is named by the errors of writing it: a full disk alone says nothing."""
-
-    def write(self, data: Any) -> int:
-        try:
-            return super().write(data)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, self.name) from None
-
-
-def named_writer(path: str) -> io.BufferedWriter:
-    """Open a file for writing whose errors name it."""
-    return io.BufferedWriter(_NamedFile(path, "w"))
-
-
 def write_pickled(path: str, elements: Iterable[Any], size: int) -> None:
     """Write a file of serialised batches."""
-    with named_writer(path) as file:
+    with blocks.named_writer(path) as file:
         file.write(MAGIC)
         for batch in batches(elements, size):
             file.write(blocks.dumps(batch))

@@ -14,8 +14,9 @@ from typing import Any, NoReturn
 
 from millstream import errors
 from millstream.jobs import inputs
+from millstream.jobs.blocks import named_writer
 from millstream.jobs.lineage import part_name
-from millstream.jobs.task import named_writer, write_pickled
+from millstream.jobs.task import write_pickled
 
 _HADOOP = "Hadoop's output formats and Writables need a JVM"
 

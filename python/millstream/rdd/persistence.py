@@ -130,7 +130,7 @@ class Persistence:
         os.makedirs(directory)
         write_parts(self.ctx, self._node, directory, False)
         meta = {"partitions": self._node.count(), "format": self._jrdd_deserializer}
-        with open(os.path.join(directory, _META), "wb") as file:
+        with blocks.named_writer(os.path.join(directory, _META)) as file:
             file.write(json.dumps(meta).encode() + b"\n" + blocks.dumps(self.partitioner))
 
 
