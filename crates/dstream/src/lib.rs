@@ -42,6 +42,7 @@
 //! | `KafkaUtils.createDirectStream` and the like: sources by offsets | `ssc.read_stream(format)…load(path)`, `ssc.source_stream(origin)` |
 //! | `ssc.union(Seq)`, `ssc.transform(Seq, f)` | `ssc.union(&[…])`, `ssc.transform(&[…], f)` |
 //! | `ds.map`, `flatMap`, `filter`, `glom`, `repartition`, `count`, `reduce`, `union`, `transform`, `foreachRDD`, … | the same; each gives a `Result`, because a context that was started takes no more |
+//! | a function that throws | `try_map`, or an error in `transform` and `for_each_rdd`; a panic fails the batch, too |
 //! | `ds.window(length)`, with the slide of the stream | `ds.window(length, slide)`: the slide is always said |
 //! | `ds.print()` | `ds.print(10)` |
 //! | `reduceByKeyAndWindow(f, inverse, …)` | `reduce_by_key_and_window_with_inverse` |

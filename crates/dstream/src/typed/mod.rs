@@ -5,6 +5,7 @@ mod combined;
 mod connected;
 mod context;
 mod engine;
+mod fallible;
 mod grouped;
 mod keyed;
 mod parallel;
