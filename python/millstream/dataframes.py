@@ -137,7 +137,7 @@ def rdd_of(frame: Any) -> RDD[Any]:
         if sizes is not None:
             cuts = [0, *itertools.accumulate(sizes)]
         else:
-            slices = min(max(len(rows), 1), context.defaultParallelism)
+            slices = 1 if _is_from_a_shuffle(frame) else min(max(len(rows), 1), context.defaultParallelism)
             cuts = [i * len(rows) // slices for i in range(slices + 1)]
         store = context._engine.store
         return [("block", [store.put(blocks.dumps(rows[start:end]))]) for start, end in itertools.pairwise(cuts)]
@@ -145,6 +145,15 @@ def rdd_of(frame: Any) -> RDD[Any]:
     rdd: RDD[Any] = RDD(lineage.Late(context._number(), "MapPartitionsRDD", describe), context, 0)
     frame._rdd_of_rows = rdd
     return rdd
+
+
+_SHUFFLING = ("Aggregate", "Sort [", "SortMergeJoin", "Exchange", "Window", "Limit")
+
+
+def _is_from_a_shuffle(frame: Any) -> bool:
+    """Whether rows have come together in Spark, which then makes one partition of so few as fit into a driver."""
+    plan = frame._explain_string("simple")
+    return any(operator in line for line in plan.splitlines() for operator in _SHUFFLING)
 
 
 def session_of_context(context: Any, options: dict[str, Any] | None = None) -> Any:

@@ -15,6 +15,7 @@ import functools
 import importlib
 import importlib.abc
 import importlib.machinery
+import operator
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -249,7 +250,15 @@ def _complete_connect_frame(module: ModuleType) -> None:
         self.rdd.foreachPartition(f)
 
     frame = module.DataFrame
+    rows_of_json = frame.toJSON
+
+    def to_json(self: Any, use_unicode: bool = True) -> Any:
+        # Of Connect it is a DataFrame, of a program with a SparkContext an RDD of texts.
+        texts = rows_of_json(self).rdd.map(operator.itemgetter(0))
+        return texts if use_unicode else texts.map(str.encode)
+
     frame.rdd = property(rdd)
+    frame.toJSON = functools.wraps(rows_of_json)(to_json)
     frame.foreach = functools.wraps(frame.foreach)(foreach)
     frame.foreachPartition = functools.wraps(frame.foreachPartition)(foreach_partition)
 
