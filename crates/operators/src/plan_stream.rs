@@ -61,7 +61,6 @@ pub fn plan_stream(
     let stateful = place_operators(bound)?;
     let runtime = ComputeRuntime::try_new(settings.parallelism)?;
     let session = session(&settings);
-    let state_dir = settings.state_dir.clone();
     let build = Arc::new(StreamBuild {
         mode,
         settings: settings.clone(),
@@ -81,7 +80,6 @@ pub fn plan_stream(
         operators,
         context: session.task_ctx(),
         runtime,
-        state_dir,
         observed: Mutex::default(),
         maintainer: Mutex::new(Maintainer::new(settings.min_deltas_for_snapshot)),
         settings,

@@ -1,7 +1,6 @@
 //! A streaming query, planned once and driven batch by batch.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -11,7 +10,6 @@ use datafusion::physical_plan::{ExecutionPlan, displayable, execution_plan::rese
 use futures::StreamExt;
 use millstream_formats::condition::{ExceptionClass, SparkError};
 use millstream_formats::files::sync_filesystem;
-use millstream_formats::statefile::OperatorMetadata;
 use millstream_plan::resolved::StreamTable;
 use millstream_state::{Maintainer, check_operators};
 use parking_lot::Mutex;
@@ -43,8 +41,6 @@ pub(crate) struct StreamQuery {
     pub operators: Vec<Arc<OperatorState>>,
     pub context: Arc<TaskContext>,
     pub runtime: ComputeRuntime,
-    /// `<checkpoint>/state`.
-    pub state_dir: PathBuf,
     /// Metrics of the observations in the batch that ran.
     pub observed: Mutex<BTreeMap<String, RecordBatch>>,
     pub settings: StreamSettings,
@@ -80,38 +76,14 @@ impl Drop for ComputeRuntime {
 }
 
 impl StreamQuery {
-    /// Fails if the state was written by other operators than those of this query.
+    /// Fails if the state was written by other operators than those of this query, or there is none at all.
     fn check_operators(&self) -> Result<(), SparkError> {
-        let mut stored: Vec<(u64, String)> = Vec::new();
-        for entry in std::fs::read_dir(&self.state_dir).into_iter().flatten().flatten() {
-            let path = OperatorMetadata::path(&entry.path());
-            // A file that is missing or damaged is no reason to refuse, as in Spark.
-            if let Ok(metadata) = OperatorMetadata::read(&path) {
-                stored.push((metadata.operator_info.operator_id, metadata.operator_info.operator_name));
-            }
+        let own = || self.operators.iter().map(|operator| (u64::from(operator.spec().operator), operator.spec().name));
+        check_operators(&self.settings.state_dir, own())?;
+        if !self.operators.is_empty() && self.operators.iter().all(|operator| !operator.dir().is_dir()) {
+            return Err(missing_state(own()));
         }
-        stored.sort();
-        let own = self.operators.iter().map(|o| (u64::from(o.spec().operator), o.spec().name.to_string()));
-        let own: Vec<(u64, String)> = own.collect();
-        if stored.is_empty() && !own.is_empty() && self.operators.iter().all(|operator| !operator.dir().is_dir()) {
-            return Err(missing_state(&shown_operators(&own)));
-        }
-        if stored.is_empty() || stored == own {
-            return Ok(());
-        }
-        let (stored, own) = (shown_operators(&stored), shown_operators(&own));
-        Err(SparkError::new(
-            ExceptionClass::Spark,
-            "STREAMING_STATEFUL_OPERATOR_NOT_MATCH_IN_STATE_METADATA",
-            "42K03",
-            format!(
-                "Streaming stateful operator name does not match with the operator in state metadata. This likely to happen when \
-                 user adds/removes/changes stateful operator of existing streaming query.\nStateful operators in the metadata: \
-                 [{stored}]; Stateful operators in current batch: [{own}]."
-            ),
-        )
-        .with("OpsInMetadataSeq", stored)
-        .with("OpsInCurBatchSeq", own))
+        Ok(())
     }
 
     fn watermarks(&self) -> Vec<(Arc<EventTimes>, i64)> {
@@ -152,14 +124,10 @@ impl StreamQuery {
     }
 }
 
-/// Operators as error messages list them.
-fn shown_operators(operators: &[(u64, String)]) -> String {
-    let each = |(id, name): &(u64, String)| format!("(OperatorId: {id} -> OperatorName: {name})");
-    operators.iter().map(each).collect::<Vec<_>>().join(", ")
-}
-
 /// A restart with stateful operators where there is no state at all.
-fn missing_state(operators: &str) -> SparkError {
+fn missing_state<'o>(operators: impl Iterator<Item = (u64, &'o str)>) -> SparkError {
+    let each = |(id, name)| format!("(OperatorId: {id} -> OperatorName: {name})");
+    let operators = operators.map(each).collect::<Vec<_>>().join(", ");
     SparkError::new(
         ExceptionClass::Spark,
         "STREAMING_STATEFUL_OPERATOR_MISSING_STATE_DIRECTORY",
@@ -185,11 +153,6 @@ impl StreamPlan for StreamQuery {
 
     fn restore(&self, batch_id: i64) -> Result<(), SparkError> {
         let version = u64::try_from(batch_id).map_err(|_| SparkError::internal("a batch with a negative number"))?;
-        if version > 0 {
-            let operators =
-                self.operators.iter().map(|operator| (operator.spec().operator.into(), operator.spec().name));
-            check_operators(&self.settings.state_dir, operators)?;
-        }
         if version > 0 {
             self.check_operators()?;
         }
