@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use millstream_connectors::memory::MemoryTable;
 use millstream_formats::condition::{ExceptionClass, SparkError};
+pub(crate) use millstream_plan::analyzer::errors::table_not_found;
 use millstream_plan::catalog::{Catalog, Table};
 use millstream_plan::ir::{DataSourceRead, Options, WriteStream};
 use millstream_plan::resolved::ResolvedPlan;
@@ -119,22 +120,6 @@ pub(crate) fn schema_not_found(database: &str) -> SparkError {
         ),
     )
     .with("schemaName", name)
-}
-
-/// `TABLE_OR_VIEW_NOT_FOUND`.
-pub(crate) fn table_not_found(name: &[String]) -> SparkError {
-    let name = name.iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(".");
-    SparkError::new(
-        ExceptionClass::Analysis,
-        "TABLE_OR_VIEW_NOT_FOUND",
-        "42P01",
-        format!(
-            "The table or view {name} cannot be found. Verify the spelling and correctness of the schema and catalog.\nIf you \
-             did not qualify the name with a schema, verify the current_schema() output, or qualify the name with the correct \
-             schema and catalog.\nTo tolerate the error on drop use DROP VIEW IF EXISTS or DROP TABLE IF EXISTS."
-        ),
-    )
-    .with("relationName", name)
 }
 
 /// Database and table of a name of one to three parts; the catalog must be the only one there is.

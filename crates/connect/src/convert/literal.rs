@@ -7,6 +7,7 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalMonthDayNano};
 use datafusion::scalar::ScalarValue;
 use millstream_formats::condition::SparkError;
+use millstream_formats::text::write_decimal_plain;
 use millstream_plan::ir::Expr;
 use spark_connect_proto as pb;
 use spark_connect_proto::data_type::Kind;
@@ -275,13 +276,9 @@ fn value_message(value: &ScalarValue) -> Result<LiteralType, SparkError> {
 }
 
 fn decimal_text(unscaled: i128, scale: i8) -> String {
-    let Ok(scale) = usize::try_from(scale) else { return unscaled.to_string() };
-    if scale == 0 {
-        return unscaled.to_string();
-    }
-    let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = scale + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - scale);
-    format!("{}{whole}.{fraction}", if unscaled < 0 { "-" } else { "" })
+    let mut text = String::new();
+    write_decimal_plain(unscaled, scale, &mut text);
+    text
 }
 
 fn messages(values: &dyn Array) -> Result<Vec<Literal>, SparkError> {

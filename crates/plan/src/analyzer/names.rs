@@ -4,6 +4,7 @@ use arrow::array::Array;
 use arrow::datatypes::DataType;
 use arrow::temporal_conversions::{date32_to_datetime, timestamp_us_to_datetime};
 use datafusion::scalar::ScalarValue;
+use millstream_formats::text::write_decimal_plain;
 use millstream_formats::types::sql_name;
 
 /// A call: operators between their operands, `CASE`, `IN` and `LIKE` in their own form, other functions by name.
@@ -295,13 +296,9 @@ fn double(value: f64, plain: String) -> String {
 }
 
 fn decimal(unscaled: i128, scale: i8) -> String {
-    let Ok(scale) = usize::try_from(scale) else { return unscaled.to_string() };
-    if scale == 0 {
-        return unscaled.to_string();
-    }
-    let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = scale + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - scale);
-    format!("{}{whole}.{fraction}", if unscaled < 0 { "-" } else { "" })
+    let mut text = String::new();
+    write_decimal_plain(unscaled, scale, &mut text);
+    text
 }
 
 /// A sort key: `a ASC NULLS FIRST`.
