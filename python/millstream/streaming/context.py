@@ -166,11 +166,16 @@ class StreamingContext:
                     # As in Spark: a context that cannot be started is done with.
                     self._graph.stop(False)
                     raise
-            self._graph.start()
+            # Before anything can be received: whatever ends the program from then on finds that it has streams.
+            atexit.register(self._stop_at_exit)
+            if self._stops_gracefully_on_shutdown():
+                _exit_when_terminated()
+            try:
+                self._graph.start()
+            except Exception:
+                atexit.unregister(self._stop_at_exit)
+                raise
         StreamingContext._activeContext = self
-        atexit.register(self._stop_at_exit)
-        if self._stops_gracefully_on_shutdown():
-            _exit_when_terminated()
 
     def _assert_no_other_is_active(self) -> None:
         if StreamingContext.getActive() is not None:
