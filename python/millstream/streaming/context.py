@@ -372,7 +372,7 @@ class StreamingContext:
         """
         function = BatchFunction(lambda _time, *rdds: transformFunc(rdds))
         with raised_by("transform"):
-            if not dstreams:
+            if dstreams is not None and not dstreams:
                 raise StreamFailure("java.util.NoSuchElementException", "head of empty list")
             node = self._program.call("transformed_all", [stream._node for stream in dstreams], function)
         return DStream(node, self, serializer.PICKLED)

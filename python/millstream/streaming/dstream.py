@@ -320,7 +320,7 @@ class DStream(Generic[T_co]):
         parent_ms = self._slide_ms()
         for name, duration in (("windowDuration", window), ("slideDuration", slide)):
             # No slide, or one of 0, stands for the slide of this stream.
-            if (name == "windowDuration" or duration) and duration_ms(duration) % parent_ms != 0:  # type: ignore[arg-type]
+            if (name == "windowDuration" or duration) and int(duration * 1000) % parent_ms != 0:  # type: ignore[arg-type]
                 raise ValueError(
                     f"{name} must be multiple of the parent dstream's slide (batch) duration ({parent_ms} ms)"
                 )
