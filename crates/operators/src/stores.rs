@@ -405,7 +405,6 @@ fn open(spec: &StoreSpec, store: &StoreFields, partition: usize, settings: &Stre
         time_of: time_of(store),
         prefix: (store.prefix > 0).then(|| KeyPrefix::new(&key, store.prefix)),
         row_types: Some((key, value)),
-        ..StoreOptions::default()
     };
     StateStore::open(StoreLocation::new(&settings.state_dir, spec.operator as usize, partition, store.name), options)
 }
