@@ -10,8 +10,7 @@
 
 use std::io::Write;
 use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use millstream_dstream::typed::{StreamingContext, Text};
@@ -83,16 +82,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
 
     let ssc = StreamingContext::new(Duration::from_millis(batch_ms))?;
-    let counted = Arc::new(AtomicU64::new(0));
-    let sum = Arc::clone(&counted);
+    let (counted, counts_of_batches) = channel();
     let lines = ssc.socket_text_stream("127.0.0.1", port)?;
     let counts = lines.flat_map(|line: Text| line.split_owned(b' '))?.map(|word| (word, 1_u64))?;
     counts.reduce_by_key(|a, b| a + b)?.for_each_rdd(move |_, rdd| {
         let batch = rdd.map(|(_, count)| count).reduce(|a, b| a + b)?.unwrap_or(0);
-        sum.fetch_add(batch, Ordering::SeqCst);
+        // Nobody listens any more once all words were counted.
+        let _sent = counted.send(batch);
         Ok::<(), StreamError>(())
     })?;
-    let done = Arc::clone(&counted);
     ssc.add_listener(move |event: &Event| {
         if let Event::BatchCompleted(batch) = event
             && batch.records() > 0
@@ -104,8 +102,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let before = processor_seconds();
     ssc.start()?;
-    while done.load(Ordering::SeqCst) < words {
-        std::thread::sleep(Duration::from_millis(1));
+    let mut done = 0;
+    while done < words {
+        done += counts_of_batches.recv()?;
     }
     let ended = Instant::now();
     let after = processor_seconds();

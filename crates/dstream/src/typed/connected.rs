@@ -198,10 +198,6 @@ impl Plan<RecordBatch> for Connected {
         self.0.partitions()
     }
 
-    fn prepare(&self) -> Result<(), StreamError> {
-        Ok(())
-    }
-
     fn run(&self, partition: usize, sink: &mut Sink<'_, RecordBatch>) -> Result<ControlFlow<()>, StreamError> {
         let mut count = 0;
         for rows in self.0.rows(partition)? {

@@ -28,7 +28,9 @@ pub type Sink<'a, T> = dyn FnMut(T) -> ControlFlow<()> + 'a;
 pub(crate) trait Plan<T>: Send + Sync {
     fn partitions(&self) -> usize;
     /// Computes what must be there before a partition can run.
-    fn prepare(&self) -> Result<(), StreamError>;
+    fn prepare(&self) -> Result<(), StreamError> {
+        Ok(())
+    }
     /// Pushes the elements of a partition.
     fn run(&self, partition: usize, sink: &mut Sink<'_, T>) -> Result<ControlFlow<()>, StreamError>;
     /// Number of partitions, if the elements are pairs that lie where the hash of their key says.
@@ -391,10 +393,6 @@ impl<T: Data> Plan<T> for Lists<T> {
 
     fn partitions(&self) -> usize {
         self.0.len()
-    }
-
-    fn prepare(&self) -> Result<(), StreamError> {
-        Ok(())
     }
 
     fn run(&self, partition: usize, sink: &mut Sink<'_, T>) -> Result<ControlFlow<()>, StreamError> {

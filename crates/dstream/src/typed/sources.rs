@@ -20,10 +20,6 @@ impl Plan<Text> for TextBlocks {
         self.0.len()
     }
 
-    fn prepare(&self) -> Result<(), StreamError> {
-        Ok(())
-    }
-
     fn run(&self, partition: usize, sink: &mut Sink<'_, Text>) -> Result<ControlFlow<()>, StreamError> {
         let Some(block) = self.0.get(partition) else { return Ok(NEXT) };
         let bytes = block.bytes();
@@ -67,10 +63,6 @@ impl Plan<Text> for TextFiles {
         self.splits.len()
     }
 
-    fn prepare(&self) -> Result<(), StreamError> {
-        Ok(())
-    }
-
     fn run(&self, partition: usize, sink: &mut Sink<'_, Text>) -> Result<ControlFlow<()>, StreamError> {
         use std::io::{BufRead, BufReader, Seek, SeekFrom};
         let Some((path, start, end)) = self.splits.get(partition) else { return Ok(NEXT) };
@@ -109,10 +101,6 @@ pub(crate) struct RecordFiles {
 impl Plan<Vec<u8>> for RecordFiles {
     fn partitions(&self) -> usize {
         self.files.len()
-    }
-
-    fn prepare(&self) -> Result<(), StreamError> {
-        Ok(())
     }
 
     fn run(&self, partition: usize, sink: &mut Sink<'_, Vec<u8>>) -> Result<ControlFlow<()>, StreamError> {
