@@ -14,7 +14,7 @@ use std::time::Duration;
 use millstream_dstream::typed::{DStream, Rdd, StreamingContext, Text};
 use millstream_dstream::{Clock, Conf, FileSelection, ManualClock, Span, StreamError, Time};
 
-use support::{INTERVAL, START, Seen, batch, see, until};
+use support::{Bench, INTERVAL, START, Seen, batch, see, until};
 
 fn put(directory: &Path, name: &str, text: &str, at: Time) {
     let path = directory.join(name);
@@ -151,6 +151,19 @@ fn the_checkpoint_of_another_program_is_refused_and_a_damaged_one_passed_over() 
     files(dir.path(), batch(5)).unwrap().ssc.start().unwrap();
     checkpoints().iter().for_each(|path| std::fs::write(path, "nothing").unwrap());
     assert!(files(dir.path(), batch(6)).is_err());
+}
+
+#[test]
+fn a_file_of_the_millisecond_in_which_its_stream_was_made_is_new_and_an_older_one_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::new();
+    let seen = see(&bench.ssc.file_stream(FileSelection::new(dir.path().to_str().unwrap())).unwrap()).unwrap();
+    put(dir.path(), "old", "old\n", START - Span::from_ms(1));
+    put(dir.path(), "new", "new\n", START);
+    bench.ssc.start().unwrap();
+    bench.to_batch(1);
+    assert_eq!(seen.elements(), ["new"].map(Text::from));
+    bench.ssc.stop(false).unwrap();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A source of the files that appear in a directory.
 //!
-//! A batch takes the files whose modification time is at most its own time, later than the start of the source (if only new files are
+//! A batch takes the files whose modification time is at most its own time, not before the source was made (if only new files are
 //! wanted) and within the last `remember` span, and that no batch of that span has taken. The path may be a pattern of directories.
 //! Files whose name begins with a dot are left out. A directory that appears is taken as a file would be, once: with the files that it
 //! has then.
@@ -55,7 +55,8 @@ struct Taken {
 impl<B: Datasets> FileStream<B> {
     /// `remember_least`: `spark.streaming.fileStream.minRememberDuration`.
     pub fn new(selection: FileSelection, read: FilesFn<B>, interval: Span, remember_least: Span, now: Time) -> Self {
-        let ignore_until = if selection.new_files_only { now } else { Time::from_ms(0) };
+        // A file of this very millisecond may be new: a program can be quick enough to start and to write it within one.
+        let ignore_until = if selection.new_files_only { now - Span::from_ms(1) } else { Time::from_ms(0) };
         let state = Taken { ignore_until, by_batch: BTreeMap::new(), recent: HashSet::new() };
         FileStream { selection, read, remember: interval.at_least(remember_least), state: Mutex::new(state) }
     }
